@@ -1,0 +1,46 @@
+/** Closed sets of statuses and the transitions between them (design section 7). */
+
+export const backupStatuses = ['pending', 'in_progress', 'completed', 'failed', 'cancelled', 'skipped'] as const;
+export type BackupStatus = (typeof backupStatuses)[number];
+
+export const backupKinds = ['dump', 'full', 'incremental', 'baseline'] as const;
+export type BackupKind = (typeof backupKinds)[number];
+
+export const restoreStatuses = ['pending', 'in_progress', 'completed', 'failed', 'cancelled'] as const;
+export type RestoreStatus = (typeof restoreStatuses)[number];
+
+export const planStatuses = ['active', 'paused'] as const;
+export type PlanStatus = (typeof planStatuses)[number];
+
+/** How a backup was verified, weakest first. Never claim a higher one than was seen (design section 1). */
+export const proofLevels = ['continuity', 'transport', 'source'] as const;
+export type ProofLevel = (typeof proofLevels)[number];
+
+export const tokenScopes = ['read', 'operate', 'admin'] as const;
+export type TokenScope = (typeof tokenScopes)[number];
+
+export const userRoles = ['admin', 'user'] as const;
+export type UserRole = (typeof userRoles)[number];
+
+/** What started a backup; a scheduled one may be skipped, a manual one is refused with 409 instead. */
+export const backupTriggers = ['manual', 'schedule'] as const;
+export type BackupTrigger = (typeof backupTriggers)[number];
+
+const runTransitions: Record<BackupStatus, readonly BackupStatus[]> = {
+  pending: ['in_progress', 'failed', 'cancelled', 'skipped'],
+  in_progress: ['completed', 'failed', 'cancelled'],
+  completed: [],
+  failed: [],
+  cancelled: [],
+  skipped: [],
+};
+
+/** True while the row claims its database: no second backup may start beside it. */
+export function isActive(status: BackupStatus | RestoreStatus): boolean {
+  return status === 'pending' || status === 'in_progress';
+}
+
+/** True when `to` may follow `from`; a settled row never changes its status again. */
+export function canBecome(from: BackupStatus, to: BackupStatus): boolean {
+  return runTransitions[from].includes(to);
+}

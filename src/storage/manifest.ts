@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { logPositionSchema, serverIdentitySchema } from '../domain/positions.js';
+
+/** One stored object of an artifact. `sha256`/`bytes` are of the plain bytes it carries, `stored…` of what lies in the store (hex). */
+export const storedObjectSchema = z.object({
+  key: z.string(),
+  bytes: z.number().int().nonnegative(),
+  sha256: z.string(),
+  storedBytes: z.number().int().nonnegative(),
+  storedSha256: z.string(),
+});
+export type StoredObject = z.infer<typeof storedObjectSchema>;
+
+/** One file of a backup, kept in one or more objects (each at most 64 GiB). */
+export const artifactSchema = z.object({
+  name: z.string(),
+  role: z.enum(['dump', 'fingerprint']),
+  tool: z.object({ name: z.string(), version: z.string() }).nullable(),
+  bytes: z.number().int().nonnegative(),
+  sha256: z.string(),
+  objects: z.array(storedObjectSchema).min(1),
+});
+export type Artifact = z.infer<typeof artifactSchema>;
+
+/**
+ * The manifest of a backup (design section 3): written last and conditionally; no manifest, no backup. `mac` is an HMAC-SHA-256 over the
+ * canonical JSON of all other fields under a key derived from the wrapping key.
+ */
+export const manifestSchema = z.object({
+  format: z.literal('tidemark-manifest-1'),
+  installationId: z.string(),
+  backupId: z.string(),
+  attemptId: z.string(),
+  databaseId: z.string(),
+  planId: z.string().nullable(),
+  kind: z.enum(['dump', 'full', 'incremental', 'baseline']),
+  parentId: z.string().nullable(),
+  label: z.string().nullable(),
+  source: serverIdentitySchema.extend({ host: z.string(), port: z.number(), database: z.string() }),
+  toolVersion: z.string(),
+  startedAt: z.string(),
+  /** Source's clock at the snapshot. */
+  takenAt: z.string(),
+  completedAt: z.string(),
+  startPosition: logPositionSchema,
+  endPosition: logPositionSchema,
+  artifacts: z.array(artifactSchema),
+  /** Null with the reason when no fingerprint could be read at the exact position. */
+  fingerprint: z
+    .object({ artifact: z.string(), tables: z.number().int(), rows: z.string() })
+    .nullable(),
+  fingerprintUnavailable: z.string().nullable(),
+  encryption: z
+    .object({
+      suite: z.string(),
+      keyId: z.string(),
+      /** The wrapping key sealed under the master key (base64), so that destination + master key suffice. */
+      sealedKey: z.string(),
+    })
+    .nullable(),
+  mac: z.string(),
+});
+export type Manifest = z.infer<typeof manifestSchema>;

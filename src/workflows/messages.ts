@@ -1,0 +1,33 @@
+import type { ErrorCode } from '../domain/errors.js';
+
+/** Inputs and results of every workflow: ids and small plain JSON only, never a credential (design section 6). */
+
+/** Labels for the Web UI, so that its list reads like a story. */
+export type RunLabels = { databaseName: string; planName: string | null };
+
+export type BackupInput = { backupId: string; trigger: 'manual' | 'schedule'; labels: RunLabels };
+export type RestoreInput = { restoreId: string; labels: RunLabels };
+export type RevertInput = { restoreId: string; labels: RunLabels };
+export type DeleteBackupInput = { backupId: string };
+export type FireInput = { planId: string };
+export type CheckDatabaseInput = { databaseId: string };
+export type CheckDestinationInput = { destinationId: string };
+
+/** What a run ended as; the row in the catalog holds the same. */
+export type RunResult = { status: 'completed' | 'failed' | 'cancelled' | 'skipped'; code: ErrorCode | null };
+export type FireResult = { backupId: string; status: 'started' | 'skipped' };
+
+/** Workflow type names, as registered. */
+export const workflowTypes = {
+  backup: 'backup',
+  restore: 'restore',
+  revert: 'revert',
+  deleteBackup: 'deleteBackup',
+  fire: 'fire',
+  checkDatabase: 'checkDatabase',
+  checkDestination: 'checkDestination',
+  housekeeping: 'housekeeping',
+} as const;
+
+/** Progress of a long run: percent only from a denominator taken at the start, never backwards. */
+export type RunProgress = { phase: string; bytes: number; percent: number | null };

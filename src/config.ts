@@ -1,4 +1,236 @@
-/** The only reader of the environment. */
+/**
+ * The only reader of the environment: parsed once, with every fault named at once.
+ *
+ * The table below is also what `tidemark doctor` and the docs list, so a variable that is not described cannot be read.
+ */
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { TidemarkError } from './domain/errors.js';
+import type { InstallEnvironment } from './platform/installed.js';
+
+export type ConfigVariable = {
+  readonly name: string;
+  readonly description: string;
+  /** As shown to people; undefined when there is none. */
+  readonly default?: string;
+  /** Its value is never shown. */
+  readonly secret?: true;
+};
+
+/** Every environment variable Tidemark reads. */
+export const configVariables = [
+  { name: 'PORT', description: 'Port of the API', default: '7400, or a free one with `tidemark up`' },
+  { name: 'TIDEMARK_BIND', description: 'Address the API listens on', default: '127.0.0.1' },
+  {
+    name: 'TIDEMARK_PUBLIC_URL',
+    description: 'Address of the API as users see it, for links in mail and the Secure flag of cookies',
+  },
+  { name: 'TIDEMARK_HOME', description: 'Folder of the state', default: '.tidemark' },
+  { name: 'TIDEMARK_ADMIN_EMAIL', description: 'E-mail address of the first admin', default: 'admin@localhost' },
+  { name: 'TIDEMARK_ADMIN_PASSWORD', description: 'Password of the first admin; generated when missing', secret: true },
+  { name: 'TIDEMARK_ADMIN_TOKEN', description: 'A token of the first admin; generated when missing', secret: true },
+  {
+    name: 'TIDEMARK_MASTER_KEY',
+    description: 'Master key (32 bytes, base64); generated into TIDEMARK_HOME when missing',
+    secret: true,
+  },
+  {
+    name: 'TIDEMARK_DIRECTORY_ROOTS',
+    description: 'Folders, separated by colons, under which directory destinations and restore paths may lie',
+  },
+  {
+    name: 'TIDEMARK_ALLOW_HOSTS',
+    description: 'Host names and networks, separated by commas, that Tidemark may connect to; all when missing',
+  },
+  {
+    name: 'TIDEMARK_DENY_HOSTS',
+    description: 'Host names and networks, separated by commas, that Tidemark never connects to',
+  },
+  {
+    name: 'TIDEMARK_ORIGINAL_RESTORE_ADMIN_ONLY',
+    description: 'true: only admins restore over an original database',
+    default: 'false',
+  },
+  {
+    name: 'DATABASE_URL',
+    description: 'PostgreSQL of the catalog; `tidemark up` starts its own when missing',
+    secret: true,
+  },
+  { name: 'TEMPORAL_ADDRESS', description: 'host:port of Temporal; `tidemark up` starts its own when missing' },
+  { name: 'TEMPORAL_NAMESPACE', description: 'Temporal namespace', default: 'tidemark' },
+  { name: 'TEMPORAL_UI_URL', description: 'Address of the Temporal Web UI, for links', default: 'the embedded one' },
+  { name: 'TEMPORAL_API_KEY', description: 'API key of Temporal Cloud; implies TLS', secret: true },
+  { name: 'TEMPORAL_TLS', description: 'true: connect to Temporal with TLS', default: 'false' },
+  { name: 'TEMPORAL_TLS_CA', description: 'File with the CA of the Temporal server' },
+  { name: 'TEMPORAL_TLS_CERT', description: 'File with the client certificate for Temporal' },
+  { name: 'TEMPORAL_TLS_KEY', description: 'File with the key of that certificate' },
+  { name: 'TEMPORAL_TLS_SERVER_NAME', description: 'Name expected in the certificate of the Temporal server' },
+  {
+    name: 'SMTP_URL',
+    description: 'Mail server, smtp:// or smtps://; `tidemark up` starts a local sink when missing',
+    secret: true,
+  },
+  { name: 'SMTP_FROM', description: 'Sender of mail', default: 'Tidemark <tidemark@localhost>' },
+  { name: 'LOG_LEVEL', description: 'trace, debug, info, warn, error, fatal or silent', default: 'info' },
+  {
+    name: 'TIDEMARK_ENGINES',
+    description: 'Folder of the private database engines',
+    default: '<cache>/tidemark/engines',
+  },
+  { name: 'XDG_CACHE_HOME', description: 'Folder of caches', default: '~/.cache' },
+] as const satisfies readonly ConfigVariable[];
+
+const text = z.string().min(1).optional();
+const port = z.coerce.number('a port, 1 to 65535').int('a port, 1 to 65535').min(1).max(65535);
+const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1');
+const list = (separator: string) =>
+  z.string().transform((value) =>
+    value
+      .split(separator)
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  );
+const url = (...protocols: string[]) =>
+  z.string().refine(
+    (value) => {
+      const parsed = URL.parse(value);
+      return parsed !== null && protocols.includes(parsed.protocol);
+    },
+    `an address that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  );
+
+const schema = z.object({
+  PORT: port.optional(),
+  TIDEMARK_BIND: z
+    .union([z.ipv4(), z.ipv6(), z.literal('localhost')], 'an IP address or localhost')
+    .default('127.0.0.1'),
+  TIDEMARK_PUBLIC_URL: url('http:', 'https:').optional(),
+  TIDEMARK_HOME: z.string().default('.tidemark'),
+  TIDEMARK_ADMIN_EMAIL: z
+    .string()
+    .regex(/^[^\s@]+@[^\s@]+$/, 'an e-mail address')
+    .default('admin@localhost'),
+  TIDEMARK_ADMIN_PASSWORD: z.string().min(12, 'at least 12 characters').optional(),
+  TIDEMARK_ADMIN_TOKEN: z.string().min(32, 'at least 32 characters').optional(),
+  TIDEMARK_MASTER_KEY: text,
+  TIDEMARK_DIRECTORY_ROOTS: list(':').default([]),
+  TIDEMARK_ALLOW_HOSTS: list(',').optional(),
+  TIDEMARK_DENY_HOSTS: list(',').default([]),
+  TIDEMARK_ORIGINAL_RESTORE_ADMIN_ONLY: flag.default(false),
+  DATABASE_URL: url('postgres:', 'postgresql:').optional(),
+  TEMPORAL_ADDRESS: z
+    .string()
+    .regex(/^[^\s/]+:\d+$/, 'host:port')
+    .optional(),
+  TEMPORAL_NAMESPACE: z.string().default('tidemark'),
+  TEMPORAL_UI_URL: url('http:', 'https:').optional(),
+  TEMPORAL_API_KEY: text,
+  TEMPORAL_TLS: flag.default(false),
+  TEMPORAL_TLS_CA: text,
+  TEMPORAL_TLS_CERT: text,
+  TEMPORAL_TLS_KEY: text,
+  TEMPORAL_TLS_SERVER_NAME: text,
+  SMTP_URL: url('smtp:', 'smtps:').optional(),
+  SMTP_FROM: z.string().default('Tidemark <tidemark@localhost>'),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  TIDEMARK_ENGINES: text,
+  XDG_CACHE_HOME: text,
+  HOME: text,
+});
+
+export type LogLevel = z.infer<typeof schema>['LOG_LEVEL'];
+
+export type TemporalConfig = {
+  /** host:port; undefined when the embedded server is to be used. */
+  readonly address: string | undefined;
+  readonly namespace: string;
+  readonly uiUrl: string | undefined;
+  readonly apiKey: string | undefined;
+  /** null: no TLS. Files are paths. */
+  readonly tls: {
+    readonly caFile: string | undefined;
+    readonly certFile: string | undefined;
+    readonly keyFile: string | undefined;
+    readonly serverName: string | undefined;
+  } | null;
+};
+
+export type Config = {
+  /** Absolute path of TIDEMARK_HOME; not necessarily there yet. */
+  readonly home: string;
+  /** undefined: 7400, or any free port where that is allowed. */
+  readonly port: number | undefined;
+  readonly bind: string;
+  readonly publicUrl: string | undefined;
+  readonly admin: { readonly email: string; readonly password: string | undefined; readonly token: string | undefined };
+  readonly masterKey: string | undefined;
+  /** Absolute paths. */
+  readonly directoryRoots: readonly string[];
+  readonly hosts: { readonly allow: readonly string[] | undefined; readonly deny: readonly string[] };
+  readonly originalRestoreAdminOnly: boolean;
+  readonly databaseUrl: string | undefined;
+  readonly temporal: TemporalConfig;
+  readonly smtp: { readonly url: string | undefined; readonly from: string };
+  readonly logLevel: LogLevel;
+  /** What `src/platform/installed.ts` needs to find engines and tools. */
+  readonly install: InstallEnvironment;
+};
+
+export const DEFAULT_PORT = 7400;
+
+/**
+ * Reads and checks the environment. An empty variable counts as missing: compose files write those.
+ * Throws `invalid_configuration` naming every wrong variable and what it takes; values are not repeated, they may be secrets.
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = schema.safeParse(given);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+    throw new TidemarkError('invalid_configuration', `The environment is not valid. ${faults.join('; ')}`);
+  }
+  const v = parsed.data;
+  const tls = v.TEMPORAL_TLS || v.TEMPORAL_API_KEY || v.TEMPORAL_TLS_CA || v.TEMPORAL_TLS_CERT;
+  return {
+    home: resolve(v.TIDEMARK_HOME),
+    port: v.PORT,
+    bind: v.TIDEMARK_BIND,
+    publicUrl: v.TIDEMARK_PUBLIC_URL,
+    admin: { email: v.TIDEMARK_ADMIN_EMAIL, password: v.TIDEMARK_ADMIN_PASSWORD, token: v.TIDEMARK_ADMIN_TOKEN },
+    masterKey: v.TIDEMARK_MASTER_KEY,
+    directoryRoots: v.TIDEMARK_DIRECTORY_ROOTS.map((root) => resolve(root)),
+    hosts: { allow: v.TIDEMARK_ALLOW_HOSTS, deny: v.TIDEMARK_DENY_HOSTS },
+    originalRestoreAdminOnly: v.TIDEMARK_ORIGINAL_RESTORE_ADMIN_ONLY,
+    databaseUrl: v.DATABASE_URL,
+    temporal: {
+      address: v.TEMPORAL_ADDRESS,
+      namespace: v.TEMPORAL_NAMESPACE,
+      uiUrl: v.TEMPORAL_UI_URL,
+      apiKey: v.TEMPORAL_API_KEY,
+      tls: tls
+        ? {
+            caFile: v.TEMPORAL_TLS_CA,
+            certFile: v.TEMPORAL_TLS_CERT,
+            keyFile: v.TEMPORAL_TLS_KEY,
+            serverName: v.TEMPORAL_TLS_SERVER_NAME,
+          }
+        : null,
+    },
+    smtp: { url: v.SMTP_URL, from: v.SMTP_FROM },
+    logLevel: v.LOG_LEVEL,
+    install: { HOME: v.HOME, XDG_CACHE_HOME: v.XDG_CACHE_HOME, TIDEMARK_ENGINES: v.TIDEMARK_ENGINES },
+  };
+}
+
+/** Which of the known variables are set, for `tidemark doctor`; the values of secrets are not given. */
+export function describeEnvironment(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): (ConfigVariable & { readonly set: boolean; readonly value: string | undefined })[] {
+  return configVariables.map((variable: ConfigVariable) => {
+    const value = env[variable.name] || undefined;
+    return { ...variable, set: value !== undefined, value: variable.secret ? undefined : value };
+  });
+}
 
 const INHERITED = /^(PATH|LANG|LANGUAGE|LC_[A-Z]+|TZ)$/;
 
@@ -7,6 +239,17 @@ export function inheritedEnvironment(): Record<string, string> {
   const out: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
     if (value !== undefined && INHERITED.test(name)) out[name] = value;
+  }
+  return out;
+}
+
+/** The environment of a child that is Tidemark itself (a worker beside the API): everything Tidemark reads, and HOME. */
+export function ownEnvironment(): Record<string, string> {
+  const names = new Set<string>(['HOME', ...configVariables.map((variable) => variable.name)]);
+  const out: Record<string, string> = {};
+  for (const name of names) {
+    const value = process.env[name];
+    if (value) out[name] = value;
   }
   return out;
 }

@@ -191,6 +191,27 @@ export const errorTable = {
     'This server version is not supported here',
     'Install the tools of that major version or use a supported server.',
   ),
+  invalid_configuration: row(
+    500,
+    false,
+    'operator',
+    'The configuration is not valid',
+    'Correct what the message names and start again.',
+  ),
+  component_failed: row(
+    503,
+    true,
+    'operator',
+    'A component that Tidemark runs does not start or keeps ending',
+    'Read the end of its log, named in the message.',
+  ),
+  already_running: row(
+    409,
+    false,
+    'operator',
+    'Another Tidemark uses this folder',
+    'Stop the other one, or choose another TIDEMARK_HOME.',
+  ),
   tools_missing: row(
     422,
     false,

@@ -1,0 +1,36 @@
+/** Which user database servers run as. postgres, mysqld and mariadbd refuse to run as root. */
+import { chownSync, readFileSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { TidemarkError } from '../domain/errors.js';
+
+export type RunAsUser = { readonly name: string; readonly uid: number; readonly gid: number };
+
+/**
+ * The user to start database servers as: `nobody` when the service is root, undefined (= the service's own user) when it is not.
+ * It must have a passwd entry: initdb looks itself up there.
+ */
+export function serverUser(): RunAsUser | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
+    const [name, , uid, gid] = line.split(':');
+    if (name === 'nobody' && uid && gid) return { name, uid: Number(uid), gid: Number(gid) };
+  }
+  throw new TidemarkError(
+    'component_failed',
+    'Database servers cannot run as root, and the user `nobody` does not exist here.',
+  );
+}
+
+/** Gives a file or folder to the server's user; does nothing when servers run as the service's own user. */
+export function giveTo(user: RunAsUser | undefined, path: string): void {
+  if (user) chownSync(path, user.uid, user.gid);
+}
+
+/** Can other users enter every folder on the way to `path` (as far as it exists)? */
+export function canOthersReach(path: string): boolean {
+  for (let dir = path; ; dir = dirname(dir)) {
+    const mode = statSync(dir, { throwIfNoEntry: false })?.mode;
+    if (mode !== undefined && (mode & 0o001) === 0) return false;
+    if (dir === dirname(dir)) return true;
+  }
+}

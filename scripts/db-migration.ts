@@ -13,7 +13,7 @@ if (!name || !/^[a-z][a-z0-9_]*$/.test(name)) {
 const schema = await readFile(new URL('../prisma/schema.prisma', import.meta.url), 'utf8');
 const last = (await readMigrations()).at(-1);
 // Without a database: both sides of the difference are texts.
-const engine = await openSchemaEngine(process.env.DATABASE_URL ?? '', schema);
+const engine = await openSchemaEngine(null, schema);
 const { stdout, exitCode } = await engine.diff({
   from: last ? schemaTarget(last.schema) : { tag: 'empty' },
   to: schemaTarget(schema),

@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { bindMigrationAwareSqlAdapterFactory, mockMigrationAwareAdapterFactory } from '@prisma/driver-adapter-utils';
+import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from '@prisma/driver-adapter-utils';
 import type { DiffTarget, SchemaEngine } from '@prisma/schema-engine-wasm';
 
 // The project compiles without the DOM library, which is where TypeScript keeps the types of WebAssembly.
@@ -30,12 +30,40 @@ async function loadGlue(): Promise<Glue> {
   return glue;
 }
 
-/** Opens the engine on a database, or without one for work on texts alone. */
+/**
+ * Answers the only question that the engine asks before it compares two texts: which server is this. Everything else is refused, so
+ * that work which needs a database cannot seem to succeed without one.
+ */
+function noDatabase() {
+  const refuse = async (): Promise<never> => {
+    throw new Error('This call needs a database.');
+  };
+  const connection = {
+    provider: 'postgres' as const,
+    adapterName: 'no database',
+    queryRaw: async () => ({
+      columnNames: ['exists', 'version', 'numeric_version'],
+      columnTypes: [ColumnTypeEnum.Boolean, ColumnTypeEnum.Text, ColumnTypeEnum.Int32],
+      rows: [[true, 'PostgreSQL 15.0', 150000]],
+    }),
+    executeRaw: async () => 0,
+    executeScript: refuse,
+    startTransaction: refuse,
+    getConnectionInfo: () => ({ schemaName: 'public', supportsRelationJoins: true }),
+    dispose: async () => undefined,
+  };
+  return {
+    provider: 'postgres' as const,
+    adapterName: 'no database',
+    connect: async () => connection,
+    connectToShadowDb: async () => connection,
+  };
+}
+
+/** Opens the engine on a database, or (null) for comparing texts alone. */
 export async function openSchemaEngine(databaseUrl: string | null, schema: string): Promise<SchemaEngine> {
   const glue = await loadGlue();
-  const factory = databaseUrl
-    ? new PrismaPg({ connectionString: databaseUrl })
-    : mockMigrationAwareAdapterFactory('postgres');
+  const factory = databaseUrl ? new PrismaPg({ connectionString: databaseUrl }) : noDatabase();
   return glue.SchemaEngine.new(
     { datamodels: [['schema.prisma', schema]] },
     () => undefined,

@@ -8,7 +8,8 @@ export const restoreWorkflowId = (restoreId: string) => `restore/${restoreId}`;
 export const revertWorkflowId = (restoreId: string) => `revert/${restoreId}`;
 export const deleteBackupWorkflowId = (backupId: string) => `delete-backup/${backupId}`;
 export const checkDatabaseWorkflowId = (databaseId: string, nonce: string) => `check-database/${databaseId}/${nonce}`;
-export const checkDestinationWorkflowId = (destinationId: string, nonce: string) => `check-destination/${destinationId}/${nonce}`;
+export const checkDestinationWorkflowId = (destinationId: string, nonce: string) =>
+  `check-destination/${destinationId}/${nonce}`;
 /** Temporal appends `-<time>` to the ids of the runs that a schedule starts. */
 export const fireWorkflowId = (planId: string) => `fire/${planId}`;
 export const planScheduleId = (planId: string) => `plan/${planId}`;

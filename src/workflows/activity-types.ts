@@ -1,0 +1,102 @@
+import type { ErrorCode } from '../domain/errors.js';
+import type { RunLabels, RunResult } from './messages.js';
+
+/**
+ * What the workflows call. It stands on the workflows' side, so that workflow code depends on nothing but itself and `domain`;
+ * `createActivities` implements it. Everything crosses as small plain JSON and ids; credentials are read from sealed rows by the activity.
+ */
+
+export type RunError = { readonly code: ErrorCode; readonly message: string };
+
+/** One try at a backup. `token` is the fencing token with which it must still agree before it publishes. */
+export type BackupAttempt = { readonly attemptId: string; readonly number: number; readonly token: number };
+
+/** `settled`: the row already has its result, there is nothing to do (a workflow started twice for one row). */
+export type AttemptStart =
+  | { readonly state: 'begun'; readonly attempt: BackupAttempt; readonly planId: string | null }
+  | { readonly state: 'settled'; readonly result: RunResult };
+
+export type BackupSummary = {
+  readonly bytes: number;
+  readonly storedBytes: number;
+  readonly tables: number | null;
+  readonly rows: string | null;
+  readonly location: string;
+  /** The attempt found a published, valid manifest of an earlier attempt and took it over. */
+  readonly adopted: boolean;
+};
+
+export type ClaimedBackup =
+  | { readonly state: 'claimed'; readonly backupId: string; readonly labels: RunLabels }
+  | { readonly state: 'skipped'; readonly backupId: string | null; readonly reason: string };
+
+export type RestorePreparation =
+  | {
+      readonly state: 'ready';
+      /** `staged`: built beside the target and swapped in. `direct`: loaded into the empty target, because the role may not create databases. */
+      readonly way: 'staged' | 'direct';
+      readonly targetExists: boolean;
+      readonly bytes: number;
+      readonly estimatedBytes: number;
+      readonly place: string;
+    }
+  | { readonly state: 'settled'; readonly result: RunResult };
+
+export type RestoreComparison = {
+  readonly proof: 'source' | 'continuity';
+  readonly tables: number | null;
+  readonly rows: string | null;
+};
+
+export type SwapResult = { readonly previousName: string | null; readonly shutOutSeconds: number };
+
+/** What housekeeping has found to do, at most some hundred ids per kind and run. */
+export type HousekeepingWork = {
+  /** Restores whose kept former content is past its time. */
+  readonly previousOfRestores: readonly string[];
+  /** Settled restores of which a staging database is still there. */
+  readonly stagingOfRestores: readonly string[];
+  readonly deletions: readonly string[];
+  readonly plans: readonly string[];
+  readonly destinations: readonly string[];
+};
+
+export interface Activities {
+  // schedules
+  claimScheduledBackup(input: { planId: string; scheduledFor: string }): Promise<ClaimedBackup>;
+  // backup
+  beginAttempt(input: { backupId: string }): Promise<AttemptStart>;
+  dumpDatabase(input: { backupId: string; attempt: BackupAttempt }): Promise<BackupSummary>;
+  endAttempt(input: { backupId: string; attempt: BackupAttempt; error: RunError }): Promise<void>;
+  settleBackup(input: { backupId: string; status: 'failed' | 'cancelled'; error: RunError }): Promise<RunResult>;
+  removeRemains(input: { backupId: string }): Promise<{ removed: number }>;
+  applyRetention(input: { planId: string }): Promise<{ deletions: string[] }>;
+  deleteBackupObjects(input: { backupId: string }): Promise<{ removed: number }>;
+  noteDeletionRefused(input: { backupId: string; error: RunError }): Promise<void>;
+  // restore
+  prepareRestore(input: { restoreId: string }): Promise<RestorePreparation>;
+  verifyArtifacts(input: { restoreId: string }): Promise<{ objects: number; storedBytes: number }>;
+  buildStaging(input: { restoreId: string }): Promise<{ stagingName: string }>;
+  compareStaging(input: { restoreId: string }): Promise<RestoreComparison>;
+  swapIn(input: { restoreId: string }): Promise<SwapResult>;
+  undoSwap(input: { restoreId: string; purpose: 'swap' | 'revert' }): Promise<{ undone: boolean; completed: boolean }>;
+  dropStaging(input: { restoreId: string }): Promise<void>;
+  settleRestore(input: {
+    restoreId: string;
+    status: 'completed' | 'failed' | 'cancelled';
+    error: RunError | null;
+  }): Promise<RunResult>;
+  // after a restore
+  revertRestore(input: { restoreId: string }): Promise<SwapResult>;
+  settleRevert(input: { restoreId: string; error: RunError | null }): Promise<void>;
+  dropPrevious(input: { restoreId: string }): Promise<{ dropped: string | null }>;
+  // checks
+  checkDatabase(input: { databaseId: string }): Promise<{ ok: boolean; code: ErrorCode | null }>;
+  checkDestination(input: { destinationId: string }): Promise<{ ok: boolean; code: ErrorCode | null }>;
+  // housekeeping
+  findHousekeeping(): Promise<HousekeepingWork>;
+  sweepDestination(input: {
+    destinationId: string;
+  }): Promise<{ uploads: number; objects: number; unknownManifests: number }>;
+  expireRows(): Promise<{ idempotencyKeys: number; sessions: number; secrets: number }>;
+}

@@ -1,0 +1,9 @@
+/** Every workflow, under the name in `workflowTypes`. The bundle is made from this file. */
+export { backup } from './backup.js';
+export { checkDatabase } from './check-database.js';
+export { checkDestination } from './check-destination.js';
+export { deleteBackup } from './delete-backup.js';
+export { fire } from './fire.js';
+export { housekeeping } from './housekeeping.js';
+export { restore } from './restore.js';
+export { revert } from './revert.js';

@@ -1,0 +1,70 @@
+import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import { activities, withSummary } from './activity-options.js';
+import { closeAsFailed, toRunError } from './failures.js';
+import type { RestoreInput, RunResult } from './messages.js';
+import { contentText, Story, sizeText } from './story.js';
+
+/**
+ * One restore: checked and built beside its target, compared, then put in place by a journal. Until the swap nothing of the target
+ * has been touched and a cancel drops the staging database. From the first step of the swap on it is finished or undone, whatever happens.
+ */
+export async function restore(input: RestoreInput): Promise<RunResult> {
+  const story = new Story();
+  story.status('in_progress');
+  const { restoreId } = input;
+  try {
+    const prepared = await activities.long.prepareRestore({ restoreId });
+    if (prepared.state === 'settled') return prepared.result;
+    story.tell(
+      `Checked **${prepared.place}** (${prepared.way === 'staged' ? 'built beside it, then swapped in' : 'loaded directly: the role may not create databases'}); about ${sizeText(prepared.estimatedBytes)} needed`,
+    );
+    const verified = await activities.long.verifyArtifacts.executeWithOptions(
+      withSummary('long', `Verify ${sizeText(prepared.bytes)} in the store`),
+      [{ restoreId }],
+    );
+    story.tell(`Verified ${verified.objects} stored object(s), ${sizeText(verified.storedBytes)}`);
+    const { stagingName } = await activities.long.buildStaging.executeWithOptions(
+      withSummary('long', `Load ${input.labels.databaseName} into ${prepared.place}`),
+      [{ restoreId }],
+    );
+    story.tell(`Loaded into \`${stagingName}\``);
+    const comparison = await activities.long.compareStaging({ restoreId });
+    story.tell(`Compared: ${contentText(comparison)}, proof ${comparison.proof}`);
+    await CancellationScope.nonCancellable(() => putInPlace(restoreId, prepared.way, story));
+    story.status('completed');
+    return { status: 'completed', code: null };
+  } catch (error) {
+    const reason = toRunError(error);
+    const result = await CancellationScope.nonCancellable(() => cleanUp(restoreId, reason));
+    story.status(result.status);
+    story.tell(result.status === 'completed' ? 'Was in place before it ended; kept.' : `Ended: ${reason.message}`);
+    if (result.status === 'completed') return result;
+    if (isCancellation(error)) throw error;
+    throw closeAsFailed(reason);
+  }
+}
+
+async function putInPlace(restoreId: string, way: 'staged' | 'direct', story: Story): Promise<void> {
+  if (way === 'staged') {
+    const swapped = await activities.swap.swapIn({ restoreId });
+    const kept = swapped.previousName === null ? '' : `; the former content is kept as \`${swapped.previousName}\``;
+    story.tell(`In place; applications were shut out for ${swapped.shutOutSeconds.toFixed(1)} s${kept}`);
+  }
+  await activities.catalog.settleRestore({ restoreId, status: 'completed', error: null });
+}
+
+/** Undoes an unfinished swap, drops the staging database, settles the row. The order matters: the row must not free its target before. */
+async function cleanUp(restoreId: string, reason: ReturnType<typeof toRunError>): Promise<RunResult> {
+  const undo = await activities.swap.undoSwap({ restoreId, purpose: 'swap' }).catch((error: unknown) => {
+    log.error('a swap could not be undone', { restoreId, code: toRunError(error).code });
+    return { undone: false, completed: false };
+  });
+  if (undo.completed) {
+    return await activities.catalog.settleRestore({ restoreId, status: 'completed', error: null });
+  }
+  await activities.cleanUp.dropStaging({ restoreId }).catch((error: unknown) => {
+    log.warn('a staging database is left to housekeeping', { restoreId, code: toRunError(error).code });
+  });
+  const status = reason.code === 'cancelled' ? 'cancelled' : 'failed';
+  return await activities.catalog.settleRestore({ restoreId, status, error: reason });
+}

@@ -77,6 +77,14 @@ export const configVariables = [
     description: 'Folder of the private database engines',
     default: '<cache>/tidemark/engines',
   },
+  {
+    name: 'TIDEMARK_WORKER_METRICS',
+    description: 'host:port where a worker process shows its own Temporal metrics (Prometheus); off when missing',
+  },
+  {
+    name: 'TIDEMARK_FAULTS',
+    description: 'Tests only: where a worker stops and waits, see docs/decisions; never set it in production',
+  },
   { name: 'XDG_CACHE_HOME', description: 'Folder of caches', default: '~/.cache' },
 ] as const satisfies readonly ConfigVariable[];
 
@@ -134,6 +142,11 @@ const schema = z.object({
   SMTP_FROM: z.string().default('Tidemark <tidemark@localhost>'),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   TIDEMARK_ENGINES: text,
+  TIDEMARK_WORKER_METRICS: z
+    .string()
+    .regex(/^[^\s/]+:\d+$/, 'host:port')
+    .optional(),
+  TIDEMARK_FAULTS: text,
   XDG_CACHE_HOME: text,
   HOME: text,
 });
@@ -172,6 +185,10 @@ export type Config = {
   readonly temporal: TemporalConfig;
   readonly smtp: { readonly url: string | undefined; readonly from: string };
   readonly logLevel: LogLevel;
+  /** host:port of a worker's own metrics. */
+  readonly workerMetrics: string | undefined;
+  /** Test hook of the activities (`src/activities/faults.ts`). */
+  readonly faults: string | undefined;
   /** What `src/platform/installed.ts` needs to find engines and tools. */
   readonly install: InstallEnvironment;
 };
@@ -218,6 +235,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     },
     smtp: { url: v.SMTP_URL, from: v.SMTP_FROM },
     logLevel: v.LOG_LEVEL,
+    workerMetrics: v.TIDEMARK_WORKER_METRICS,
+    faults: v.TIDEMARK_FAULTS,
     install: { HOME: v.HOME, XDG_CACHE_HOME: v.XDG_CACHE_HOME, TIDEMARK_ENGINES: v.TIDEMARK_ENGINES },
   };
 }

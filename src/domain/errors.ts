@@ -380,6 +380,13 @@ export const errorTable = {
     'The master key does not open this installation',
     'Start with the master key this installation was made with.',
   ),
+  master_key_invalid: row(
+    500,
+    false,
+    'operator',
+    'The master key cannot be read',
+    'Put the saved master key in place, readable by the service alone.',
+  ),
   key_missing: row(
     422,
     false,

@@ -151,7 +151,7 @@ go_install() { # module; every thing it writes lies in $work
   mkdir -p "$work/go-bin" "$work/go-tmp"
   env GOBIN="$work/go-bin" GOCACHE="$work/go-cache" GOMODCACHE="$work/go-mod" GOPATH="$work/go-path" GOTMPDIR="$work/go-tmp" \
     CGO_ENABLED=0 GOFLAGS='-modcacherw -buildvcs=false' "$go" install -v -trimpath -ldflags='-s -w' "$1" 2>&1 < /dev/null |
-    awk -v name="${1##*/}" '/^go: downloading/ { d++; next } /^(go:|#)|rror/ { print; fflush(); next }
+    awk -v name="${1##*/}" '/^go: downloading/ { d++; next } / / { print; fflush(); next }
       { if (!n) { printf "  %s: %d modules fetched, compiling\n", name, d } if (++n % 250 == 0) { printf "  %s: %d packages compiled\n", name, n } fflush() }' >&2
 }
 

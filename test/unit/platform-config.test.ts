@@ -1,0 +1,59 @@
+import { resolve } from 'node:path';
+import { expect, it } from 'vitest';
+import { configVariables, describeEnvironment, loadConfig } from '../../src/config.js';
+
+it('needs no variable at all', () => {
+  const config = loadConfig({});
+  expect(config).toMatchObject({
+    home: resolve('.tidemark'),
+    bind: '127.0.0.1',
+    logLevel: 'info',
+    temporal: { namespace: 'tidemark', tls: null },
+  });
+});
+
+it('treats an empty variable as missing', () => {
+  expect(loadConfig({ PORT: '', DATABASE_URL: '', LOG_LEVEL: '' })).toMatchObject({
+    port: undefined,
+    databaseUrl: undefined,
+    logLevel: 'info',
+  });
+});
+
+it('names every wrong variable at once and repeats no value', () => {
+  const env = {
+    PORT: '99999',
+    LOG_LEVEL: 'loud',
+    DATABASE_URL: 'mysql://u:hunter2@h/d',
+    TIDEMARK_ADMIN_PASSWORD: 'short',
+  };
+  expect(() => loadConfig(env)).toThrow(expect.objectContaining({ code: 'invalid_configuration' }));
+  try {
+    loadConfig(env);
+  } catch (error) {
+    const { message } = error as Error;
+    for (const name of Object.keys(env)) expect(message).toContain(name);
+    for (const value of ['hunter2', 'short', '99999']) expect(message).not.toContain(value);
+  }
+});
+
+it('uses TLS to Temporal when any sign of it is given', () => {
+  expect(loadConfig({ TEMPORAL_API_KEY: 'k' }).temporal.tls).not.toBeNull();
+  expect(loadConfig({ TEMPORAL_TLS_CERT: '/c', TEMPORAL_TLS_KEY: '/k' }).temporal.tls).toMatchObject({
+    certFile: '/c',
+    keyFile: '/k',
+  });
+  expect(loadConfig({ TEMPORAL_TLS: 'true' }).temporal.tls).not.toBeNull();
+  expect(loadConfig({ TEMPORAL_TLS: '0' }).temporal.tls).toBeNull();
+});
+
+it('makes directory roots absolute', () => {
+  expect(loadConfig({ TIDEMARK_DIRECTORY_ROOTS: '/a:b: ' }).directoryRoots).toEqual(['/a', resolve('b')]);
+});
+
+it('describes what is set without the value of a secret', () => {
+  const described = describeEnvironment({ SMTP_URL: 'smtp://u:hunter2@h', LOG_LEVEL: 'debug' });
+  expect(described.find((v) => v.name === 'SMTP_URL')).toMatchObject({ set: true, value: undefined });
+  expect(described.find((v) => v.name === 'LOG_LEVEL')).toMatchObject({ set: true, value: 'debug' });
+  expect(described).toHaveLength(configVariables.length);
+});

@@ -18,6 +18,7 @@ export const idPrefixes = {
   session: 'ses',
   audit: 'aud',
   notification: 'ntf',
+  journal: 'jrn',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -1,8 +1,10 @@
-import { existsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-// Starts the shared database servers lazily and ends them with the run.
-const globalSetup = existsSync('test/support/global-setup.ts') ? ['test/support/global-setup.ts'] : [];
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  throw new Error(
+    `Tidemark runs on Node 24 or later, this is ${process.version}; use \`npm test\`, which takes Node 24 from node_modules.`,
+  );
+}
 
 export default defineConfig({
   test: {
@@ -11,7 +13,9 @@ export default defineConfig({
     // Forks, not threads: tests start servers, change signal handlers and load native add-ons.
     pool: 'forks',
     maxWorkers: 2,
-    globalSetup,
+    // Starts the shared database servers lazily and ends them with the run.
+    globalSetup: ['test/support/global-setup.ts'],
+    reporters: ['default', './test/support/figures-reporter.ts'],
     // Real servers start within these; a single test that needs longer says so itself.
     testTimeout: 120_000,
     hookTimeout: 180_000,

@@ -1,0 +1,24 @@
+// Builds dist/: what the image runs. The compiled tree, and the workflow bundle, so that a worker does not bundle at every start.
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const root = join(import.meta.dirname, '..');
+const dist = join(root, 'dist');
+
+// A file that was removed from src/ must not live on in the image.
+rmSync(dist, { recursive: true, force: true });
+execFileSync(
+  process.execPath,
+  [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')],
+  {
+    stdio: 'inherit',
+  },
+);
+
+const bundler = join(dist, 'workers/build-bundle.js');
+if (existsSync(bundler)) {
+  const { buildBundle } = (await import(pathToFileURL(bundler).href)) as { buildBundle: () => Promise<unknown> };
+  await buildBundle();
+}

@@ -12,9 +12,12 @@ import {
   timestamp,
 } from './common.js';
 
+// Looser than z.email(): the first admin is admin@localhost, and a mail server decides what an address is.
 export const emailSchema = z
-  .email()
+  .string()
   .max(254)
+  .regex(/^[^\s@]+@[^\s@]+$/, 'must be an e-mail address')
+  .refine(isPlainText, 'must be an e-mail address')
   .overwrite((value) => value.toLowerCase())
   .meta({ example: 'admin@example.org' });
 
@@ -97,6 +100,7 @@ export const sessionSchema = z
   .object({ id: idSchema('session'), userId: z.string(), createdAt: timestamp, expiresAt: timestamp })
   .meta({ id: 'Session', description: 'A browser session.' });
 export type SessionResource = z.infer<typeof sessionSchema>;
+export const sessionListSchema = listOf(sessionSchema, 'SessionList');
 
 export const listAuditEventsQuery = z.strictObject({
   action: z
@@ -131,10 +135,15 @@ export const auditEventListSchema = listOf(auditEventSchema, 'AuditEventList');
 /** A wrapping key as exported: with it and the destination, `tidemark extract` reads the backups made under it. */
 export const exportedKeySchema = z
   .object({
+    format: z.literal('tidemark-wrapping-key-1'),
     keyId: idSchema('key'),
     planId: z.string().nullable(),
     key: z.string().refine(isPlainText).meta({ description: 'The key, base64. Keep it as secret as the data.' }),
     exportedAt: timestamp,
   })
-  .meta({ id: 'ExportedKey', description: 'A wrapping key in the clear; admins only.' });
+  .meta({
+    id: 'ExportedKey',
+    description:
+      'A wrapping key in the clear; admins only. Saved as it is, the answer is the key file that `tidemark extract` takes.',
+  });
 export type ExportedKey = z.infer<typeof exportedKeySchema>;

@@ -27,7 +27,11 @@ export interface Destination {
   /** Writes a small object whole. With `ifAbsent` an existing key makes it throw `manifest_exists` (If-None-Match: * where the store has it). */
   put(key: string, body: Uint8Array, options: { signal: AbortSignal; ifAbsent?: boolean }): Promise<void>;
   /** Streams an object of unknown size with back-pressure (16 MiB parts, 4 in flight); nothing is visible under `key` unless it resolves; aborted uploads are removed. */
-  upload(key: string, body: Readable, options: { signal: AbortSignal; onBytes?: (bytes: number) => void }): Promise<{ bytes: number }>;
+  upload(
+    key: string,
+    body: Readable,
+    options: { signal: AbortSignal; onBytes?: (bytes: number) => void },
+  ): Promise<{ bytes: number }>;
   read(key: string, options: { signal: AbortSignal }): Promise<Readable>;
   stat(key: string, options: { signal: AbortSignal }): Promise<StoredObjectInfo | null>;
   list(prefix: string, options: { signal: AbortSignal }): AsyncIterable<StoredObjectInfo>;
@@ -40,6 +44,10 @@ export interface Destination {
 
 /** Result of Put / Get / List / Delete with a probe object; `error` holds the first step that failed. */
 export type DestinationCheck = {
-  readonly steps: readonly { readonly step: 'put' | 'get' | 'list' | 'delete'; readonly ok: boolean; readonly message: string | null }[];
+  readonly steps: readonly {
+    readonly step: 'put' | 'get' | 'list' | 'delete';
+    readonly ok: boolean;
+    readonly message: string | null;
+  }[];
   readonly ok: boolean;
 };

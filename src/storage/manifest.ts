@@ -46,9 +46,7 @@ export const manifestSchema = z.object({
   endPosition: logPositionSchema,
   artifacts: z.array(artifactSchema),
   /** Null with the reason when no fingerprint could be read at the exact position. */
-  fingerprint: z
-    .object({ artifact: z.string(), tables: z.number().int(), rows: z.string() })
-    .nullable(),
+  fingerprint: z.object({ artifact: z.string(), tables: z.number().int(), rows: z.string() }).nullable(),
   fingerprintUnavailable: z.string().nullable(),
   encryption: z
     .object({
@@ -58,6 +56,11 @@ export const manifestSchema = z.object({
       sealedKey: z.string(),
     })
     .nullable(),
+  /**
+   * The wrapping key that `mac` was made with, sealed under the master key: the one of `encryption`, or the installation's own for a plan
+   * without encryption.
+   */
+  macKey: z.object({ keyId: z.string(), sealedKey: z.string() }),
   mac: z.string(),
 });
 export type Manifest = z.infer<typeof manifestSchema>;

@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import type { Transform } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
+import { createZstdDecompress } from 'node:zlib';
+import { isTidemarkError, TidemarkError } from '../domain/errors.js';
+import { ContextMismatch, decryptStream } from '../keys/encryption-sdk.js';
+import type { WrappingKey } from '../keys/types.js';
+import type { Destination } from './destination.js';
+import type { Artifact, StoredObject } from './manifest.js';
+import { MeasuringStream } from './measuring-stream.js';
+import type { BackupContext } from './object-context.js';
+import { objectContext } from './object-context.js';
+
+export type ReadArtifact = {
+  readonly destination: Destination;
+  readonly artifact: Artifact;
+  /** The wrapping key of the manifest, or null when the backup is not encrypted. */
+  readonly key: WrappingKey | null;
+  readonly context: BackupContext;
+  readonly signal: AbortSignal;
+};
+
+/**
+ * The plain bytes of an artifact, as one stream. They count only when the stream ends without an error: sizes and hashes, and the last
+ * frame of each object, are known only then. The error is `object_corrupt` or `object_missing` with the object's key, or a destination's.
+ * A missing first object is an error of this call.
+ */
+export async function readArtifact(options: ReadArtifact): Promise<Readable> {
+  const [first] = options.artifact.objects;
+  if (!first) throw new TidemarkError('object_missing', `${options.artifact.name} has no objects.`);
+  const opened = await options.destination.read(first.key, { signal: options.signal });
+  return Readable.from(plainBytes(options, opened), { objectMode: false, highWaterMark: 1024 * 1024 });
+}
+
+async function* plainBytes(options: ReadArtifact, opened: Readable): AsyncGenerator<Buffer> {
+  const whole = createHash('sha256');
+  let bytes = 0;
+  for (const [index, object] of options.artifact.objects.entries()) {
+    const stored = index === 0 ? opened : await options.destination.read(object.key, { signal: options.signal });
+    for await (const chunk of readStored(options, object, stored)) {
+      bytes += chunk.length;
+      whole.update(chunk);
+      yield chunk;
+    }
+  }
+  const { artifact } = options;
+  if (bytes !== artifact.bytes || whole.digest('hex') !== artifact.sha256) {
+    throw new TidemarkError('object_corrupt', `${artifact.name}: its objects together are not what was written.`, {
+      object: artifact.name,
+    });
+  }
+}
+
+async function* readStored(options: ReadArtifact, object: StoredObject, stored: Readable): AsyncGenerator<Buffer> {
+  const { key, context, signal } = options;
+  const sealed = new MeasuringStream();
+  const plain = new MeasuringStream();
+  const decryptor = key ? [decryptStream({ name: key.id, bytes: key.bytes }, objectContext(context, object.key))] : [];
+  let failure: Error | null = null;
+  const flow: (Readable | Transform)[] = [stored, sealed, ...decryptor, createZstdDecompress(), plain];
+  // The first error is the cause; the streams after it then only report a premature close.
+  for (const stream of flow) stream.once('error', (error: Error) => (failure ??= error));
+  pipeline(flow, () => {});
+  try {
+    for await (const chunk of plain as AsyncIterable<Buffer>) yield chunk;
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw explain(object, failure ?? error);
+  }
+  if (sealed.bytes !== object.storedBytes || sealed.sha256() !== object.storedSha256) {
+    throw corrupt(object, `its ${sealed.bytes} bytes do not have the recorded size and SHA-256`);
+  }
+  if (plain.bytes !== object.bytes || plain.sha256() !== object.sha256) {
+    throw corrupt(object, 'what it holds does not have the recorded size and SHA-256');
+  }
+}
+
+function explain(object: StoredObject, error: unknown): TidemarkError {
+  if (isTidemarkError(error)) return error;
+  if (error instanceof ContextMismatch) return corrupt(object, 'it was written for another object or backup');
+  const message = error instanceof Error ? error.message : '';
+  if (message.includes('unencryptedDataKey has not been set')) {
+    return corrupt(object, 'the wrapping key of the backup does not open it');
+  }
+  return corrupt(object, 'it cannot be decrypted and unpacked');
+}
+
+export function corrupt(object: { readonly key: string }, why: string): TidemarkError {
+  return new TidemarkError('object_corrupt', `The stored object ${object.key} is not what was written: ${why}.`, {
+    object: object.key,
+  });
+}

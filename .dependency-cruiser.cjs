@@ -13,14 +13,16 @@ const MATRIX = {
   keys: ['platform'],
   catalog: ['platform'],
   notify: ['platform'],
-  recovery: ['platform', 'engines', 'storage'],
+  // It reads and writes artifacts with the backup's key in hand.
+  recovery: ['platform', 'engines', 'storage', 'keys'],
   workflows: [],
   // The names of workflows and the types of the activities they call are the contract between the two sides.
   activities: ['platform', 'engines', 'storage', 'recovery', 'catalog', 'keys', 'notify', 'workflows/contract'],
   usecases: ['platform', 'catalog', 'keys', 'storage', 'workflows/contract'],
   api: ['platform', 'config.ts', 'usecases'],
   workers: ['platform', 'config.ts', 'activities', 'workflows', 'catalog', 'keys'],
-  embedded: ['platform', 'config.ts'],
+  // The names of the search attributes that it registers.
+  embedded: ['platform', 'config.ts', 'workflows/contract'],
   cli: ['platform', 'config.ts'],
 };
 
@@ -30,7 +32,8 @@ const WORKFLOW_CONTRACT = 'src/workflows/(names|messages|activity-types)\\.ts$';
 /** The commands that start the service, and those that read a destination without it, reach further than the rest of src/cli. */
 const COMMANDS = {
   'up|serve|worker|start-[a-z-]+': ['api', 'workers', 'embedded', 'usecases', 'catalog', 'keys'],
-  'admin|keys|doctor': ['catalog', 'keys', 'usecases', 'embedded'],
+  'admin|keys': ['catalog', 'keys', 'usecases', 'embedded'],
+  'doctor|doctor-[a-z]+': ['workers', 'workflows/contract'],
   'extract|import|extract-[a-z-]+': ['storage', 'keys', 'engines', 'recovery'],
 };
 
@@ -80,7 +83,7 @@ const libraries = [
   },
   {
     name: 'temporal-stays-outside',
-    from: { path: '^src/(engines|storage|recovery|keys|catalog|notify|platform|domain|embedded)/' },
+    from: { path: '^src/(engines|storage|recovery|keys|catalog|notify|platform|domain)/' },
     to: { path: npm('@temporalio/[^/]+') },
   },
   {
@@ -98,6 +101,12 @@ const libraries = [
     comment: 'spawnChild gives an allow-listed environment and death with the parent',
     from: { path: '^src/', pathNot: '^src/platform/' },
     to: { path: '^(node:)?child_process$' },
+  },
+  {
+    name: 'no-development-packages',
+    comment: 'the image is built without them',
+    from: { path: '^src/' },
+    to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
   },
   {
     name: 'nothing-from-development',

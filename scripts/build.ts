@@ -1,7 +1,7 @@
 // Builds dist/: what the image runs. The compiled tree, and the workflow bundle, so that a worker does not bundle at every start.
 import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const root = join(import.meta.dirname, '..');
@@ -17,8 +17,8 @@ execFileSync(
   },
 );
 
-const bundler = join(dist, 'workers/build-bundle.js');
-if (existsSync(bundler)) {
-  const { buildBundle } = (await import(pathToFileURL(bundler).href)) as { buildBundle: () => Promise<unknown> };
-  await buildBundle();
-}
+// The compiled bundler bundles the compiled workflows and puts the result beside itself.
+const { writeBundle } = (await import(pathToFileURL(join(dist, 'workers/build-bundle.js')).href)) as {
+  writeBundle: () => Promise<string>;
+};
+console.log(`bundled the workflows into ${relative(root, await writeBundle())}`);

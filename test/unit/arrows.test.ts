@@ -43,7 +43,7 @@ const allowed: Record<Place, readonly Place[]> = {
   keys: ['domain', 'platform'],
   catalog: ['domain', 'platform'],
   notify: ['domain', 'platform'],
-  recovery: ['domain', 'platform', 'engines', 'storage'],
+  recovery: ['domain', 'platform', 'engines', 'storage', 'keys'],
   workflows: ['domain', 'workflow messages'],
   'workflow messages': ['domain', 'workflows'],
   activities: [
@@ -60,7 +60,7 @@ const allowed: Record<Place, readonly Place[]> = {
   usecases: ['domain', 'platform', 'catalog', 'keys', 'storage', 'workflow messages'],
   api: [...outside, 'usecases'],
   workers: [...outside, 'activities', 'workflows', 'workflow messages', 'catalog', 'keys'],
-  embedded: outside,
+  embedded: [...outside, 'workflow messages'],
   'tidemark up': [
     ...outside,
     'api',

@@ -177,6 +177,7 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
   }
 
   let child: Child | undefined;
+  let known = false;
 
   async function start(): Promise<void> {
     for (let attempt = 1; ; attempt++) {
@@ -205,8 +206,18 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
         return;
       }
       await killNow();
-      // Somebody took the port between our look and the server's.
-      if (attempt < 5 && options.port === undefined && /address already in use|port: .*in use/i.test(failure)) {
+      // Processes of a PostgreSQL whose postmaster was killed notice it within moments; until then their memory is in the way.
+      if (attempt < 20 && /shared memory block .* is still in use/.test(failure)) {
+        await sleep(250);
+        continue;
+      }
+      // Somebody took the port between our look and the server's. Only at first: later others know our port.
+      if (
+        attempt < 5 &&
+        !known &&
+        options.port === undefined &&
+        /address already in use|port: .*in use/i.test(failure)
+      ) {
         saveState({ ...state, port: await findFreePort() });
         continue;
       }
@@ -244,6 +255,7 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
   }
 
   await start();
+  known = true;
   return {
     product,
     engine: recipe.kind,

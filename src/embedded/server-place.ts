@@ -1,0 +1,22 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { canOthersReach, serverUser } from '../platform/run-as.js';
+
+/** Where root keeps the data of servers that belong to a home others cannot enter. */
+const OUTSIDE = '/var/lib/tidemark';
+
+/**
+ * The folder below which database servers of `home` keep their data: `home` itself, or, when root starts them as another user who cannot
+ * enter it (a home below /root), a folder outside whose name is made from the home's.
+ */
+export function placeForServers(home: string): string {
+  mkdirSync(home, { recursive: true, mode: 0o711 });
+  if (serverUser() === undefined || canOthersReach(home)) return home;
+  const real = realpathSync(home);
+  const place = join(OUTSIDE, createHash('sha256').update(real).digest('hex').slice(0, 16));
+  mkdirSync(place, { recursive: true, mode: 0o711 });
+  // A strict umask of root's would close them again.
+  for (const dir of [OUTSIDE, place]) chmodSync(dir, 0o711);
+  return place;
+}

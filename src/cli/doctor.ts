@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Config, ConfigVariable } from '../config.js';
-import { describeEnvironment, loadConfig } from '../config.js';
+import { describeEnvironment, loadConfig, ownEnvironment } from '../config.js';
 import { TidemarkError } from '../domain/errors.js';
 import type { Finding } from './doctor-checks.js';
 import { runDoctorChecks } from './doctor-checks.js';
@@ -57,7 +57,8 @@ function loadOrReport(): { config: Config; faults: Finding[] } {
       detail: error.message,
       remedy: 'correct the variables named; the list below says what each takes',
     };
-    return { config: loadConfig({}), faults: [fault] };
+    const { HOME, XDG_CACHE_HOME, TIDEMARK_ENGINES } = ownEnvironment();
+    return { config: loadConfig({ HOME, XDG_CACHE_HOME, TIDEMARK_ENGINES }), faults: [fault] };
   }
 }
 
@@ -75,10 +76,9 @@ export function registerDoctor(program: Command): void {
       if (options.json) {
         console.log(JSON.stringify({ ready: missing === 0, findings, environment }, null, 2));
       } else {
-        console.log(`\n${formatFindings(findings)}\n${formatEnvironment(environment)}`);
-        console.log(
-          missing === 0 ? 'Tidemark can run here.' : `Tidemark cannot run here yet: ${missing} missing, see above.`,
-        );
+        const verdict =
+          missing === 0 ? 'Tidemark can run here.' : `Tidemark cannot run here yet: ${missing} missing, see above.`;
+        console.log(`\n${formatFindings(findings)}\n${formatEnvironment(environment)}\n${verdict}`);
       }
       if (missing > 0) process.exitCode = 1;
     });

@@ -57,7 +57,13 @@ async function* readStored(options: ReadArtifact, object: StoredObject, stored: 
   const plain = new MeasuringStream();
   const decryptor = key ? [decryptStream({ name: key.id, bytes: key.bytes }, objectContext(context, object.key))] : [];
   let failure: Error | null = null;
-  const flow: (Readable | Transform)[] = [stored, sealed, ...decryptor, createZstdDecompress(), plain];
+  const flow: (Readable | Transform)[] = [
+    stored,
+    sealed,
+    ...decryptor,
+    createZstdDecompress({ chunkSize: 256 * 1024 }),
+    plain,
+  ];
   // The first error is the cause; the streams after it then only report a premature close.
   for (const stream of flow) stream.once('error', (error: Error) => (failure ??= error));
   pipeline(flow, () => {});

@@ -439,6 +439,20 @@ export const errorTable = {
     'The restored content differs from the backup',
     'The target was not touched; see the named differences.',
   ),
+  roles_missing: row(
+    422,
+    false,
+    'owner',
+    'The target server lacks roles that the backup names',
+    'Run the CREATE ROLE statements given in the message there, then restore again.',
+  ),
+  extensions_missing: row(
+    422,
+    false,
+    'owner',
+    'The target server lacks extensions that the backup needs',
+    'Install the named extensions on the host of the target server, then restore again.',
+  ),
   swap_failed: row(
     422,
     true,

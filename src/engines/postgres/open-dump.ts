@@ -1,0 +1,231 @@
+import { finished } from 'node:stream/promises';
+import { TidemarkError } from '../../domain/errors.js';
+import type { Fingerprint } from '../../domain/fingerprint.js';
+import type { Child } from '../../platform/spawn-child.js';
+import { spawnChild } from '../../platform/spawn-child.js';
+import type { DatabaseConnection, DumpPart, DumpSession, EngineContext } from '../engine.js';
+import { toolCommand } from '../shared/find-tools.js';
+import type { ArchiveEntry } from './archive-scan.js';
+import { ArchiveTap } from './archive-scan.js';
+import { connect, textSettings } from './connect.js';
+import { mapQueryError, toolErrorCode } from './map-error.js';
+import { quoteName } from './quote.js';
+import { displayName, readFingerprint, readSequences, USER_SCHEMAS } from './read-fingerprint.js';
+import { readServer } from './server.js';
+import type { Snapshot } from './snapshot.js';
+import { LOCK_WAIT_MS, lastLines } from './snapshot.js';
+import { findPostgresTools, libpqEnvironment } from './tools.js';
+
+export const DUMP_PART_NAME = 'dump.pgc';
+
+type Sequences = Fingerprint['sequences'];
+
+/**
+ * Opens a consistent view of the database: one transaction exports its snapshot; pg_dump and the fingerprint's sessions read through it.
+ */
+export async function openPostgresDump(
+  connection: DatabaseConnection,
+  context: EngineContext,
+  options: { fingerprint: boolean },
+): Promise<DumpSession> {
+  const applicationName = 'tidemark dump';
+  const holder = await connect(connection, { signal: context.signal, applicationName });
+  try {
+    for (const setting of textSettings) await holder.run(setting);
+    const { server, isReplica } = await readServer(holder);
+    const tools = await findPostgresTools(server.major, context.toolRoots);
+    // Read before the snapshot: see settleSequences.
+    const sequencesBefore = options.fingerprint ? await readSequences(holder) : [];
+    await holder.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const [at] = await holder.rows(`
+      SELECT pg_catalog.pg_export_snapshot() AS snapshot,
+        (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END)::text AS lsn,
+        (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())::text AS timeline,
+        pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS taken_at,
+        (SELECT pg_catalog.sum(pg_catalog.pg_table_size(c.oid)) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND ${USER_SCHEMAS})::text AS bytes`);
+    const snapshot: Snapshot = {
+      holder,
+      name: at?.snapshot ?? '',
+      server,
+      isReplica,
+      tools,
+      applicationName,
+      database: connection.database,
+      settings: {},
+    };
+    const dump = new ArchiveDump(snapshot, connection, context);
+    return {
+      server,
+      position: { lsn: at?.lsn ?? '', timeline: Number(at?.timeline ?? 0) },
+      takenAt: at?.taken_at ?? new Date().toISOString(),
+      estimatedBytes: at?.bytes == null ? null : Number(at.bytes),
+      fingerprintUnavailable: options.fingerprint ? null : 'Not asked for.',
+      parts: [dump.part],
+      fingerprint: async (onTable) => {
+        if (!options.fingerprint)
+          throw new TidemarkError('not_supported', 'The dump was opened without a fingerprint.');
+        // Not before pg_dump holds its locks: a TRUNCATE between our reading and its lock would empty the table for it, and only for it.
+        const contents = await dump.contentsOrNever();
+        const print = await readFingerprint({ snapshot, connection, context, onTable });
+        return { ...print, sequences: settleSequences(sequencesBefore, contents, print.sequences) };
+      },
+      close: async () => {
+        await dump.stop();
+        await holder.close();
+      },
+    };
+  } catch (error) {
+    await holder.close();
+    throw mapQueryError(
+      error,
+      connection,
+      `Opening the snapshot of ${quoteName(connection.database)} failed`,
+      'dump_failed',
+    );
+  }
+}
+
+/** How long a fingerprint waits for the dump to start, in milliseconds; a caller that wants a fingerprint alone gets it then. */
+const DUMP_START_WAIT_MS = 2_000;
+
+class ArchiveDump {
+  readonly part: DumpPart;
+  private child: Child | null = null;
+  private started: Promise<void>;
+  private markStarted: () => void = () => {};
+  private contents: Promise<readonly ArchiveEntry[] | null>;
+  private tellContents: (entries: readonly ArchiveEntry[] | null) => void = () => {};
+  private readonly snapshot: Snapshot;
+  private readonly connection: DatabaseConnection;
+  private readonly context: EngineContext;
+  private closed = false;
+
+  constructor(snapshot: Snapshot, connection: DatabaseConnection, context: EngineContext) {
+    this.snapshot = snapshot;
+    this.connection = connection;
+    this.context = context;
+    this.started = new Promise((resolve) => {
+      this.markStarted = resolve;
+    });
+    this.contents = new Promise((resolve) => {
+      this.tellContents = resolve;
+    });
+    this.part = {
+      name: DUMP_PART_NAME,
+      tool: { name: 'pg_dump', version: snapshot.tools.version },
+      start: () => this.start(),
+    };
+  }
+
+  /** The archive's table of contents; null when no dump was started or it failed. */
+  async contentsOrNever(): Promise<readonly ArchiveEntry[] | null> {
+    const timeout = new Promise<'timeout'>((resolve) => setTimeout(() => resolve('timeout'), DUMP_START_WAIT_MS));
+    const first = await Promise.race([this.started, timeout]);
+    return first === 'timeout' ? null : this.contents;
+  }
+
+  async stop(): Promise<void> {
+    this.closed = true;
+    this.tellContents(null);
+    await this.child?.kill();
+  }
+
+  private start(): ReturnType<DumpPart['start']> {
+    const tap = new ArchiveTap((entries) => this.tellContents(entries));
+    this.markStarted();
+    const done = this.run(tap).finally(() => this.tellContents(null));
+    // The caller may await it only after it has read stdout to the end.
+    done.catch(() => {});
+    return { stdout: tap, done };
+  }
+
+  private async run(tap: ArchiveTap): Promise<void> {
+    const { snapshot, connection, context } = this;
+    let cleanUp = async () => {};
+    try {
+      const environment = await libpqEnvironment(connection, context, snapshot);
+      cleanUp = environment.cleanUp;
+      if (this.closed) throw new TidemarkError('cancelled', 'The run was cancelled.');
+      const child = spawnChild({
+        command: toolCommand(snapshot.tools, 'pg_dump'),
+        // Uncompressed: zstd follows, and packs better what nothing has packed before.
+        args: [
+          '--format=custom',
+          '--compress=0',
+          '--no-password',
+          `--snapshot=${snapshot.name}`,
+          `--lock-wait-timeout=${LOCK_WAIT_MS}`,
+        ],
+        env: environment.env,
+        label: `pg_dump of ${snapshot.database}`,
+        redact: [connection.password],
+        signal: context.signal,
+      });
+      this.child = child;
+      child.stdout?.on('error', (error) => tap.destroy(error));
+      child.stdout?.pipe(tap, { end: false });
+      const ended = child.stdout ? finished(child.stdout, { writable: false }).catch(() => {}) : Promise.resolve();
+      tap.once('close', () => {
+        // The reader gave up, or the bytes were no archive.
+        if (!tap.readableEnded) void child.kill();
+      });
+      const exit = await child.exited;
+      if (context.signal.aborted || this.closed) throw new TidemarkError('cancelled', 'The run was cancelled.');
+      if (tap.errored)
+        throw new TidemarkError('dump_incomplete', `What pg_dump wrote is not an archive: ${tap.errored.message}.`);
+      if (exit.code !== 0) {
+        const why = exit.signal ? `it was ended by ${exit.signal}` : `exit code ${exit.code}`;
+        throw new TidemarkError(
+          toolErrorCode(exit.stderr, 'dump_failed'),
+          `pg_dump of ${quoteName(snapshot.database)} failed (${why}): ${lastLines(exit.stderr) || 'it gave no reason'}`,
+          { object: snapshot.database },
+        );
+      }
+      await Promise.race([ended, finished(tap, { writable: false }).catch(() => {})]);
+      const missing = tap.scanner.missing();
+      if (missing !== null)
+        throw new TidemarkError(
+          'dump_incomplete',
+          `pg_dump of ${quoteName(snapshot.database)} ended early: ${missing}.`,
+        );
+      tap.end();
+      await finished(tap);
+    } catch (error) {
+      if (!tap.destroyed) tap.destroy(error instanceof Error ? error : undefined);
+      throw error;
+    } finally {
+      await cleanUp();
+    }
+  }
+}
+
+/**
+ * Sequences move outside transactions, so no snapshot holds their values: pg_dump reads them a moment after us. A value that is the
+ * same before and after pg_dump read it is certain. For one that moved meanwhile the archive's own value counts, provided that it
+ * lies between the two; otherwise the value read from the source stays and a comparison will show it.
+ */
+export function settleSequences(
+  before: Sequences,
+  contents: readonly ArchiveEntry[] | null,
+  after: Sequences,
+): Sequences {
+  if (contents === null) return after;
+  const early = new Map(before.map((sequence) => [sequence.name, sequence]));
+  const dumped = new Map<string, { lastValue: string; isCalled: boolean }>();
+  for (const entry of contents) {
+    const set = /, (-?\d+), (true|false)\);\s*$/.exec(entry.definition ?? '');
+    if (set?.[1] !== undefined)
+      dumped.set(displayName(entry.schema ?? '', entry.name), { lastValue: set[1], isCalled: set[2] === 'true' });
+  }
+  return after.map((late) => {
+    const first = early.get(late.name);
+    const inDump = dumped.get(late.name);
+    if (!first || !inDump || (first.lastValue === late.lastValue && first.isCalled === late.isCalled)) return late;
+    const bounds = [BigInt(first.lastValue ?? 0), BigInt(late.lastValue ?? 0)];
+    const value = BigInt(inDump.lastValue);
+    const [low, high] = (bounds[0] ?? 0n) <= (bounds[1] ?? 0n) ? bounds : bounds.reverse();
+    const isBetween = value >= (low ?? 0n) && value <= (high ?? 0n);
+    return isBetween ? { ...late, ...inDump } : late;
+  });
+}

@@ -1,92 +1,17 @@
 /**
  * The only reader of the environment: parsed once, with every fault named at once.
  *
- * The table below is also what `tidemark doctor` and the docs list, so a variable that is not described cannot be read.
+ * What each variable means stands in `config-variables.ts`; a test holds the two together.
  */
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import type { ConfigVariable } from './config-variables.js';
+import { configVariables } from './config-variables.js';
 import { TidemarkError } from './domain/errors.js';
 import type { InstallEnvironment } from './platform/installed.js';
 
-export type ConfigVariable = {
-  readonly name: string;
-  readonly description: string;
-  /** As shown to people; undefined when there is none. */
-  readonly default?: string;
-  /** Its value is never shown. */
-  readonly secret?: true;
-};
-
-/** Every environment variable Tidemark reads. */
-export const configVariables = [
-  { name: 'PORT', description: 'Port of the API', default: '7400, or a free one with `tidemark up`' },
-  { name: 'TIDEMARK_BIND', description: 'Address the API listens on', default: '127.0.0.1' },
-  {
-    name: 'TIDEMARK_PUBLIC_URL',
-    description: 'Address of the API as users see it, for links in mail and the Secure flag of cookies',
-  },
-  { name: 'TIDEMARK_HOME', description: 'Folder of the state', default: '.tidemark' },
-  { name: 'TIDEMARK_ADMIN_EMAIL', description: 'E-mail address of the first admin', default: 'admin@localhost' },
-  { name: 'TIDEMARK_ADMIN_PASSWORD', description: 'Password of the first admin; generated when missing', secret: true },
-  { name: 'TIDEMARK_ADMIN_TOKEN', description: 'A token of the first admin; generated when missing', secret: true },
-  {
-    name: 'TIDEMARK_MASTER_KEY',
-    description: 'Master key (32 bytes, base64); generated into TIDEMARK_HOME when missing',
-    secret: true,
-  },
-  {
-    name: 'TIDEMARK_DIRECTORY_ROOTS',
-    description: 'Folders, separated by colons, under which directory destinations and restore paths may lie',
-  },
-  {
-    name: 'TIDEMARK_ALLOW_HOSTS',
-    description: 'Host names and networks, separated by commas, that Tidemark may connect to; all when missing',
-  },
-  {
-    name: 'TIDEMARK_DENY_HOSTS',
-    description: 'Host names and networks, separated by commas, that Tidemark never connects to',
-  },
-  {
-    name: 'TIDEMARK_ORIGINAL_RESTORE_ADMIN_ONLY',
-    description: 'true: only admins restore over an original database',
-    default: 'false',
-  },
-  {
-    name: 'DATABASE_URL',
-    description: 'PostgreSQL of the catalog; `tidemark up` starts its own when missing',
-    secret: true,
-  },
-  { name: 'TEMPORAL_ADDRESS', description: 'host:port of Temporal; `tidemark up` starts its own when missing' },
-  { name: 'TEMPORAL_NAMESPACE', description: 'Temporal namespace', default: 'tidemark' },
-  { name: 'TEMPORAL_UI_URL', description: 'Address of the Temporal Web UI, for links', default: 'the embedded one' },
-  { name: 'TEMPORAL_API_KEY', description: 'API key of Temporal Cloud; implies TLS', secret: true },
-  { name: 'TEMPORAL_TLS', description: 'true: connect to Temporal with TLS', default: 'false' },
-  { name: 'TEMPORAL_TLS_CA', description: 'File with the CA of the Temporal server' },
-  { name: 'TEMPORAL_TLS_CERT', description: 'File with the client certificate for Temporal' },
-  { name: 'TEMPORAL_TLS_KEY', description: 'File with the key of that certificate' },
-  { name: 'TEMPORAL_TLS_SERVER_NAME', description: 'Name expected in the certificate of the Temporal server' },
-  {
-    name: 'SMTP_URL',
-    description: 'Mail server, smtp:// or smtps://; `tidemark up` starts a local sink when missing',
-    secret: true,
-  },
-  { name: 'SMTP_FROM', description: 'Sender of mail', default: 'Tidemark <tidemark@localhost>' },
-  { name: 'LOG_LEVEL', description: 'trace, debug, info, warn, error, fatal or silent', default: 'info' },
-  {
-    name: 'TIDEMARK_ENGINES',
-    description: 'Folder of the private database engines',
-    default: '<cache>/tidemark/engines',
-  },
-  {
-    name: 'TIDEMARK_WORKER_METRICS',
-    description: 'host:port where a worker process shows its own Temporal metrics (Prometheus); off when missing',
-  },
-  {
-    name: 'TIDEMARK_FAULTS',
-    description: 'Tests only: where a worker stops and waits, see docs/decisions; never set it in production',
-  },
-  { name: 'XDG_CACHE_HOME', description: 'Folder of caches', default: '~/.cache' },
-] as const satisfies readonly ConfigVariable[];
+export type { ConfigVariable } from './config-variables.js';
+export { configVariables } from './config-variables.js';
 
 const text = z.string().min(1).optional();
 const port = z.coerce.number('a port, 1 to 65535').int('a port, 1 to 65535').min(1).max(65535);
@@ -151,6 +76,7 @@ const schema = z.object({
   HOME: text,
 });
 
+type VariableName = keyof z.input<typeof schema>;
 export type LogLevel = z.infer<typeof schema>['LOG_LEVEL'];
 
 export type TemporalConfig = {
@@ -241,6 +167,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   };
 }
 
+/** Names that `loadConfig` knows; a test compares them with the table. */
+export const knownVariableNames: readonly string[] = Object.keys(schema.shape);
+
 /** Which of the known variables are set, for `tidemark doctor`; the values of secrets are not given. */
 export function describeEnvironment(
   env: Readonly<Record<string, string | undefined>> = process.env,
@@ -262,11 +191,48 @@ export function inheritedEnvironment(): Record<string, string> {
   return out;
 }
 
-/** The environment of a child that is Tidemark itself (a worker beside the API): everything Tidemark reads, and HOME. */
+/**
+ * The environment from which `loadConfig` makes this configuration again: for a child that is Tidemark itself. What is only for the
+ * API (port, first admin) is left out.
+ */
+export function toEnvironment(config: Config): Record<string, string> {
+  const { temporal, hosts, smtp, install } = config;
+  const values: Partial<Record<VariableName, string | undefined>> = {
+    TIDEMARK_HOME: config.home,
+    TIDEMARK_PUBLIC_URL: config.publicUrl,
+    TIDEMARK_MASTER_KEY: config.masterKey,
+    TIDEMARK_DIRECTORY_ROOTS: config.directoryRoots.join(':'),
+    TIDEMARK_ALLOW_HOSTS: hosts.allow?.join(','),
+    TIDEMARK_DENY_HOSTS: hosts.deny.join(','),
+    TIDEMARK_ORIGINAL_RESTORE_ADMIN_ONLY: String(config.originalRestoreAdminOnly),
+    DATABASE_URL: config.databaseUrl,
+    TEMPORAL_ADDRESS: temporal.address,
+    TEMPORAL_NAMESPACE: temporal.namespace,
+    TEMPORAL_UI_URL: temporal.uiUrl,
+    TEMPORAL_API_KEY: temporal.apiKey,
+    TEMPORAL_TLS: String(temporal.tls !== null),
+    TEMPORAL_TLS_CA: temporal.tls?.caFile,
+    TEMPORAL_TLS_CERT: temporal.tls?.certFile,
+    TEMPORAL_TLS_KEY: temporal.tls?.keyFile,
+    TEMPORAL_TLS_SERVER_NAME: temporal.tls?.serverName,
+    SMTP_URL: smtp.url,
+    SMTP_FROM: smtp.from,
+    LOG_LEVEL: config.logLevel,
+    TIDEMARK_ENGINES: install.TIDEMARK_ENGINES,
+    TIDEMARK_WORKER_METRICS: config.workerMetrics,
+    TIDEMARK_FAULTS: config.faults,
+    XDG_CACHE_HOME: install.XDG_CACHE_HOME,
+    HOME: install.HOME,
+  };
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== ''),
+  );
+}
+
+/** Everything Tidemark reads, and HOME, as it stands in the environment; also when it is not valid. */
 export function ownEnvironment(): Record<string, string> {
-  const names = new Set<string>(['HOME', ...configVariables.map((variable) => variable.name)]);
   const out: Record<string, string> = {};
-  for (const name of names) {
+  for (const name of knownVariableNames) {
     const value = process.env[name];
     if (value) out[name] = value;
   }

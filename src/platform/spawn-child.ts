@@ -33,6 +33,8 @@ export interface SpawnChildOptions {
   readonly stdout?: 'pipe' | 'tail' | 'ignore';
   /** Both outputs are appended to this file (created 0600 by the caller's user); `stderr` of the result is then the end of what was added. */
   readonly logFile?: string;
+  /** Opens a Node channel to the child (which must be Node) and hands over what it sends. */
+  readonly onMessage?: (message: unknown) => void;
   /** Run as this user; needs root. */
   readonly user?: { readonly uid: number; readonly gid: number };
   /** Abort = stop: `stopSignal`, then SIGKILL after `graceMs`. */
@@ -96,7 +98,12 @@ export function spawnChild(options: SpawnChildOptions): Child {
     child = spawn(command, args, {
       cwd: options.cwd ?? '/',
       env: { ...inheritedEnvironment(), HOME: '/nonexistent', ...options.env },
-      stdio: [stdinMode, log ? output : stdoutMode === 'ignore' ? 'ignore' : 'pipe', output],
+      stdio: [
+        stdinMode,
+        log ? output : stdoutMode === 'ignore' ? 'ignore' : 'pipe',
+        output,
+        ...(options.onMessage ? (['ipc'] as const) : []),
+      ],
       detached: true,
     });
   } finally {
@@ -105,6 +112,7 @@ export function spawnChild(options: SpawnChildOptions): Child {
 
   // A reader or writer that is not there when a stream fails must not take the service down; `exited` tells the story.
   for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on('error', () => {});
+  if (options.onMessage) child.on('message', options.onMessage);
   child.stderr?.on('data', (chunk: Buffer) => tail.add(chunk));
   if (stdoutMode === 'tail') child.stdout?.on('data', (chunk: Buffer) => tail.add(chunk));
 

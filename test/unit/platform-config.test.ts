@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { expect, it } from 'vitest';
-import { configVariables, describeEnvironment, loadConfig } from '../../src/config.js';
+import { describeEnvironment, knownVariableNames, loadConfig, toEnvironment } from '../../src/config.js';
+import { configVariables } from '../../src/config-variables.js';
 
 it('needs no variable at all', () => {
   const config = loadConfig({});
@@ -56,4 +57,40 @@ it('describes what is set without the value of a secret', () => {
   expect(described.find((v) => v.name === 'SMTP_URL')).toMatchObject({ set: true, value: undefined });
   expect(described.find((v) => v.name === 'LOG_LEVEL')).toMatchObject({ set: true, value: 'debug' });
   expect(described).toHaveLength(configVariables.length);
+});
+
+it('describes exactly the variables it reads', () => {
+  const described: string[] = configVariables.map((variable) => variable.name);
+  // HOME is everybody's, not ours to describe.
+  expect([...described, 'HOME'].sort()).toEqual([...knownVariableNames].sort());
+});
+
+it('can be handed to a child as an environment, without what is for the API alone', () => {
+  const env = Object.fromEntries(knownVariableNames.map((name) => [name, `/x/${name.toLowerCase()}`]));
+  Object.assign(env, {
+    PORT: '1234',
+    TIDEMARK_BIND: '0.0.0.0',
+    TIDEMARK_PUBLIC_URL: 'https://t.example.com',
+    TIDEMARK_ADMIN_EMAIL: 'a@b',
+    TIDEMARK_ADMIN_TOKEN: 't'.repeat(32),
+    TIDEMARK_ORIGINAL_RESTORE_ADMIN_ONLY: 'true',
+    DATABASE_URL: 'postgres://u:p@h/d',
+    TEMPORAL_ADDRESS: 'h:7233',
+    TEMPORAL_UI_URL: 'http://h:8233',
+    TEMPORAL_TLS: 'true',
+    SMTP_URL: 'smtp://h',
+    LOG_LEVEL: 'debug',
+    TIDEMARK_WORKER_METRICS: 'h:9000',
+  });
+  const config = loadConfig(env);
+  const { port, bind, admin, ...shared } = config;
+  const { port: childPort, bind: childBind, admin: childAdmin, ...child } = loadConfig(toEnvironment(config));
+  expect(child).toEqual(shared);
+  expect([port, bind, admin.email]).toEqual([1234, '0.0.0.0', 'a@b']);
+  expect([childPort, childBind, childAdmin.password, childAdmin.token]).toEqual([
+    undefined,
+    '127.0.0.1',
+    undefined,
+    undefined,
+  ]);
 });

@@ -32,7 +32,7 @@ export const defaultUsecaseOptions: UsecaseOptions = {
   assertHostAllowed: () => undefined,
   searchAttributes: false,
   originalNeedsAdmin: false,
-  checkTimeoutMs: 25_000,
+  checkTimeoutMs: 29_000,
 };
 
 /** Who asks. `scopes` were checked against the route by the API; use cases decide on ownership and role. */

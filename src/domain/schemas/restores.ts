@@ -147,12 +147,9 @@ export const restoreSchema = z
     overwrite: z.boolean(),
     keepPreviousHours: z.int(),
     triggeredBy: z.string(),
-    way: z
-      .enum(['staged', 'direct'])
-      .nullable()
-      .meta({
-        description: '`direct` where the role may not create databases: into an empty target, without staging.',
-      }),
+    way: z.enum(['staged', 'direct']).nullable().meta({
+      description: '`direct` where the role may not create databases: into an empty target, without staging.',
+    }),
     progress: progressSchema.nullable(),
     proof: z.enum(proofLevels).nullable(),
     comparison: z

@@ -1,0 +1,112 @@
+import type { EngineKind } from '../domain/engine-kinds.js';
+import type { ListDatabasesQuery } from '../domain/schemas/databases.js';
+import type { CatalogQueries } from './client.js';
+import { Prisma } from './generated/client.js';
+import { jsonColumn } from './json.js';
+import type { PageRequest } from './paging.js';
+import { afterKeyset, cutPage, newestFirst, readCursor } from './paging.js';
+import type { Viewer } from './scope.js';
+import { containsText, ownedBy } from './scope.js';
+
+const include = { server: true } as const;
+export type DatabaseRow = Prisma.DatabaseGetPayload<{ include: typeof include }>;
+
+export type NewDatabase = {
+  id: string;
+  name: string;
+  engine: EngineKind;
+  host: string;
+  port: number;
+  username: string;
+  secretId: string;
+  database: string;
+  tls: object | null;
+  primaryId: string | null;
+  role: 'primary' | 'replica';
+  ownerId: string;
+};
+
+export async function insertDatabase(queries: CatalogQueries, data: NewDatabase): Promise<DatabaseRow> {
+  return await queries.database.create({ data: { ...data, tls: jsonColumn(data.tls) }, include });
+}
+
+export async function findDatabase(queries: CatalogQueries, viewer: Viewer, id: string): Promise<DatabaseRow | null> {
+  return await queries.database.findFirst({ where: { id, deletedAt: null, ...ownedBy(viewer) }, include });
+}
+
+/** Makes a deletion and a new reference wait for each other, so that neither sees the state before the other. */
+export async function lockDatabase(queries: CatalogQueries, id: string): Promise<void> {
+  await queries.$queryRaw`SELECT "id" FROM "Database" WHERE "id" = ${id} FOR UPDATE`;
+}
+
+export async function findDatabases(queries: CatalogQueries, viewer: Viewer, query: ListDatabasesQuery) {
+  const page: PageRequest = { list: 'databases', viewer, query };
+  const text = query.q ? containsText(query.q) : undefined;
+  const rows = await queries.database.findMany({
+    where: {
+      deletedAt: null,
+      ...ownedBy(viewer),
+      ...(query.engine === undefined ? {} : { engine: query.engine }),
+      ...(query.serverId === undefined ? {} : { serverId: query.serverId }),
+      AND: [afterKeyset(readCursor(page)), text === undefined ? {} : { OR: [{ name: text }, { database: text }] }],
+    },
+    include,
+    orderBy: [...newestFirst],
+    take: query.limit + 1,
+  });
+  return cutPage(page, rows, (row) => row.createdAt);
+}
+
+export type DatabaseChanges = Partial<
+  Pick<NewDatabase, 'name' | 'host' | 'port' | 'username' | 'database' | 'tls' | 'primaryId' | 'role'>
+>;
+
+/** `forgetChecks` after a change of the address or the credentials: what the last check said is not true any more. */
+export async function changeDatabase(
+  queries: CatalogQueries,
+  id: string,
+  changes: DatabaseChanges,
+  forgetChecks: boolean,
+): Promise<DatabaseRow> {
+  const { tls, ...rest } = changes;
+  return await queries.database.update({
+    where: { id },
+    data: {
+      ...rest,
+      ...(tls === undefined ? {} : { tls: jsonColumn(tls) }),
+      ...(forgetChecks
+        ? { capabilities: Prisma.DbNull, findings: Prisma.DbNull, checkError: Prisma.DbNull, checkedAt: null }
+        : {}),
+    },
+    include,
+  });
+}
+
+/** The row stays for the backups made of it; it only stops being a database that can be used. */
+export async function markDatabaseDeleted(queries: CatalogQueries, id: string): Promise<void> {
+  await queries.database.update({ where: { id }, data: { deletedAt: new Date() } });
+}
+
+/** Ids that keep a database from being deleted: plans, replicas, runs under way, restores that use its credentials. */
+export async function findDatabaseReferences(queries: CatalogQueries, id: string): Promise<string[]> {
+  const active = { in: ['pending', 'in_progress'] };
+  const [plans, replicas, backups, restores] = await Promise.all([
+    queries.plan.findMany({ where: { databaseId: id, deletedAt: null }, select: { id: true }, take: 100 }),
+    queries.database.findMany({ where: { primaryId: id, deletedAt: null }, select: { id: true }, take: 100 }),
+    queries.backup.findMany({ where: { databaseId: id, status: active }, select: { id: true }, take: 100 }),
+    queries.restore.findMany({
+      where: {
+        targetDatabaseId: id,
+        OR: [
+          { status: active },
+          { activeKey: { not: null } },
+          // The kept former content can only be dropped or put back with these credentials.
+          { previousName: { not: null }, previousDroppedAt: null },
+        ],
+      },
+      select: { id: true },
+      take: 100,
+    }),
+  ]);
+  return [...plans, ...replicas, ...backups, ...restores].map((row) => row.id);
+}

@@ -1,0 +1,22 @@
+import type { CheckResult } from '../domain/schemas/checks.js';
+import type { Principal, UsecaseContext } from './context.js';
+import { requireDatabase } from './get-database.js';
+import { presentDatabase } from './present/present-database.js';
+import { runCheck } from './runs/run-check.js';
+
+/** Looks at a database from a worker, within 30 s; what was found also stands on the database. */
+export async function checkDatabase(
+  context: UsecaseContext,
+  principal: Principal,
+  input: { databaseId: string },
+): Promise<CheckResult> {
+  const before = await requireDatabase(context, principal, input.databaseId);
+  const problem = await runCheck(context, { kind: 'database', id: before.id, name: before.name });
+  const row = presentDatabase(await requireDatabase(context, principal, input.databaseId));
+  if (problem !== null) return { ok: false, checkedAt: row.checkedAt, findings: [problem] };
+  const findings = [
+    ...(row.checkError === null ? [] : [{ severity: 'refuses' as const, ...row.checkError, statement: null }]),
+    ...row.findings,
+  ];
+  return { ok: findings.every((one) => one.severity !== 'refuses'), checkedAt: row.checkedAt, findings };
+}

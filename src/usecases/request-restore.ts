@@ -1,0 +1,136 @@
+import { recordAudit } from '../catalog/audit-events.js';
+import type { BackupRow } from '../catalog/backups.js';
+import { findBackup, lockBackup } from '../catalog/backups.js';
+import { lockDatabase } from '../catalog/databases.js';
+import type { RestoreRow } from '../catalog/restores.js';
+import { findRestoreHolding, insertRestore } from '../catalog/restores.js';
+import { insertSecret } from '../catalog/secrets.js';
+import { isUniqueViolation } from '../catalog/unique-violation.js';
+import { TidemarkError } from '../domain/errors.js';
+import { newId } from '../domain/ids.js';
+import type { CreateRestore, RestoreResource } from '../domain/schemas/restores.js';
+import type { Principal, UsecaseContext } from './context.js';
+import { requireBackup } from './get-backup.js';
+import { presentRestore } from './present/present-restore.js';
+import { startOrLeave, startRestoreRun } from './runs/start-run.js';
+import { notFound } from './shared/refusals.js';
+import type { ResolvedTarget } from './shared/restore-target.js';
+import { placeKey, resolveTarget } from './shared/restore-target.js';
+
+/**
+ * Puts a completed backup into a target. The row comes first, with the password of a connection in the request sealed as a one-shot
+ * secret; conflicts on the target itself are found by the workflow, before it writes anything.
+ */
+export async function requestRestore(
+  context: UsecaseContext,
+  principal: Principal,
+  input: CreateRestore,
+): Promise<RestoreResource> {
+  if (input.source.kind !== 'backup') {
+    throw new TidemarkError('not_supported', `This build restores backups only, not ${input.source.kind} sources.`, {
+      fields: [{ field: '/source/kind', message: 'must be backup' }],
+    });
+  }
+  const { backupId } = input.source;
+  const backup = await requireBackup(context, principal, backupId);
+  assertRestorable(backup);
+  const resolved = await resolveTarget(context, principal, backup, input);
+  const activeKey = placeKey(resolved.target);
+  let row: RestoreRow;
+  try {
+    row = await insertRow(context, principal, { input, backupId, resolved, activeKey });
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    throw await targetBusy(context, activeKey);
+  }
+  await startOrLeave(context, row.id, () =>
+    startRestoreRun(context, {
+      id: row.id,
+      databaseId: row.databaseId,
+      planId: row.planId,
+      targetName: row.targetName,
+      labels: { databaseName: row.backup.database.name, planName: row.backup.plan?.name ?? null },
+    }),
+  );
+  return presentRestore(row);
+}
+
+/** Only a completed backup that is not being deleted and whose destination can be read. */
+export function assertRestorable(backup: BackupRow): void {
+  const object = backup.id;
+  if (backup.status !== 'completed') {
+    throw new TidemarkError('backup_not_restorable', `The backup ${object} is ${backup.status}, not completed.`, {
+      object,
+    });
+  }
+  if (backup.deleteRequestedAt !== null) {
+    throw new TidemarkError('backup_not_restorable', `The backup ${object} is being deleted.`, { object });
+  }
+  assertReadable(backup);
+}
+
+/** Throws `destination_deleted` or `destination_disabled`, naming the destination. */
+export function assertReadable(backup: BackupRow): void {
+  const { destination } = backup;
+  const what = `The destination ${destination.name} (${destination.id}), where backup ${backup.id} is kept,`;
+  if (destination.deletedAt !== null) {
+    throw new TidemarkError('destination_deleted', `${what} was deleted.`, { object: destination.id });
+  }
+  if (!destination.enabled) {
+    throw new TidemarkError('destination_disabled', `${what} is disabled.`, { object: destination.id });
+  }
+}
+
+type Insert = { input: CreateRestore; backupId: string; resolved: ResolvedTarget; activeKey: string };
+
+async function insertRow(
+  context: UsecaseContext,
+  principal: Principal,
+  { input, backupId, resolved, activeKey }: Insert,
+): Promise<RestoreRow> {
+  const { target, tls, secret } = resolved;
+  const id = newId('restore');
+  return await context.catalog.prisma.$transaction(async (tx) => {
+    if (target.databaseId !== null) await lockDatabase(tx, target.databaseId);
+    await lockBackup(tx, backupId);
+    const backup = await findBackup(tx, principal, backupId);
+    if (backup === null) throw notFound('backup', backupId);
+    assertRestorable(backup);
+    if (secret.sealed !== null) {
+      await insertSecret(tx, { id: secret.id, sealed: secret.sealed, purpose: 'target', restoreId: id });
+    }
+    const row = await insertRestore(tx, {
+      id,
+      source: input.source,
+      target,
+      backupId,
+      databaseId: backup.databaseId,
+      planId: backup.planId,
+      targetDatabaseId: target.databaseId,
+      targetHost: target.host,
+      targetPort: target.port,
+      targetUsername: target.username,
+      targetSecretId: secret.id,
+      targetTls: tls,
+      targetName: target.database,
+      overwrite: input.overwrite,
+      keepPreviousHours: input.keepPreviousHours,
+      triggeredBy: principal.userId,
+      activeKey,
+    });
+    await recordAudit(tx, principal, 'restore.requested', id, { backupId, target, overwrite: input.overwrite });
+    return row;
+  });
+}
+
+/** Names the run that holds a target. */
+export async function targetBusy(context: UsecaseContext, activeKey: string): Promise<TidemarkError> {
+  const holder = await findRestoreHolding(context.catalog.prisma, activeKey);
+  return new TidemarkError(
+    'run_in_progress',
+    holder === null
+      ? `Another restore into ${activeKey} was under way and has just ended; send the request again.`
+      : `Restore ${holder.id} into ${activeKey} is pending or in progress.`,
+    { object: activeKey, references: holder === null ? [] : [holder.id] },
+  );
+}

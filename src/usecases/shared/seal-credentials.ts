@@ -1,0 +1,13 @@
+import { newId } from '../../domain/ids.js';
+import type { DatabaseSecret, DestinationSecret } from '../../domain/secrets.js';
+import { sealText, secretContext } from '../../keys/seal.js';
+import type { UsecaseContext } from '../context.js';
+
+/** Seals credentials for a Secret row. They leave this function only encrypted under the master key, bound to the row's id. */
+export async function sealCredentials(
+  context: UsecaseContext,
+  secret: DatabaseSecret | DestinationSecret,
+  id: string = newId('secret'),
+): Promise<{ id: string; sealed: string }> {
+  return { id, sealed: await sealText(context.masterKey, JSON.stringify(secret), secretContext(id)) };
+}

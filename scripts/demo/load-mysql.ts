@@ -1,5 +1,6 @@
 import mysql from 'mysql2/promise';
-import { type DemoTable, inBatches } from './geonames.js';
+import type { DemoTable } from './geonames.js';
+import { inBatches } from './geonames.js';
 
 const schema = [
   'create table continents (code char(2) primary key, name varchar(100) not null)',

@@ -1,5 +1,6 @@
 import pg from 'pg';
-import { type DemoTable, inBatches } from './geonames.js';
+import type { DemoTable } from './geonames.js';
+import { inBatches } from './geonames.js';
 
 const schema = `
 create table continents (code char(2) primary key, name text not null);

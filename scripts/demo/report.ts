@@ -1,0 +1,35 @@
+import Table from 'cli-table3';
+import type { DemoResult } from './protect-source.js';
+import type { ServiceAddresses } from './service.js';
+
+/** The table at the end of the demo: one line per engine, with what was compared and how it was proven. */
+export function printResults(results: readonly DemoResult[]): void {
+  const table = new Table({
+    head: ['engine', 'backup', 'stored', 'time', 'restored as', 'tables', 'rows', 'compared', 'proof'],
+    colAligns: ['left', 'left', 'right', 'right', 'left', 'right', 'right', 'left', 'left'],
+    style: { head: [], border: [] },
+  });
+  for (const result of results) {
+    table.push([
+      result.title,
+      result.backupId,
+      `${(result.storedBytes / 1024 / 1024).toFixed(1)} MiB`,
+      `${result.seconds.toFixed(1)} s`,
+      result.restoredName,
+      result.tables,
+      result.rows,
+      result.equal ? 'equal' : 'DIFFERENT',
+      result.proof ?? 'none',
+    ]);
+  }
+  console.log(`\n${table.toString()}`);
+  console.log('Stored in:');
+  for (const result of results) console.log(`  ${result.title}: ${result.place}`);
+}
+
+export function printAddresses(addresses: ServiceAddresses): void {
+  console.log(`\nAPI docs         ${addresses.docs}`);
+  console.log(`Temporal Web UI  ${addresses.temporalUi}`);
+  console.log(`API              ${addresses.api}`);
+  console.log(`Admin            ${addresses.credentials}`);
+}

@@ -107,7 +107,7 @@ export async function findRestoresReading(queries: CatalogQueries, backupId: str
 export async function findCompletedOfPlan(queries: CatalogQueries, planId: string) {
   return await queries.backup.findMany({
     where: { planId, status: 'completed', deletedAt: null, deleteRequestedAt: null },
-    select: { id: true, createdAt: true, completedAt: true },
+    select: { id: true, createdAt: true, takenAt: true },
     orderBy: [...newestFirst],
   });
 }

@@ -1,5 +1,4 @@
 import { recordAudit } from '../catalog/audit-events.js';
-import type { BackupRow } from '../catalog/backups.js';
 import { findBackup, lockBackup } from '../catalog/backups.js';
 import { lockDatabase } from '../catalog/databases.js';
 import type { RestoreRow } from '../catalog/restores.js';
@@ -13,6 +12,7 @@ import type { Principal, UsecaseContext } from './context.js';
 import { requireBackup } from './get-backup.js';
 import { presentRestore } from './present/present-restore.js';
 import { startOrLeave, startRestoreRun } from './runs/start-run.js';
+import { assertRestorable } from './shared/assert-restorable.js';
 import { notFound } from './shared/refusals.js';
 import type { ResolvedTarget } from './shared/restore-target.js';
 import { placeKey, resolveTarget } from './shared/restore-target.js';
@@ -53,32 +53,6 @@ export async function requestRestore(
     }),
   );
   return presentRestore(row);
-}
-
-/** Only a completed backup that is not being deleted and whose destination can be read. */
-export function assertRestorable(backup: BackupRow): void {
-  const object = backup.id;
-  if (backup.status !== 'completed') {
-    throw new TidemarkError('backup_not_restorable', `The backup ${object} is ${backup.status}, not completed.`, {
-      object,
-    });
-  }
-  if (backup.deleteRequestedAt !== null) {
-    throw new TidemarkError('backup_not_restorable', `The backup ${object} is being deleted.`, { object });
-  }
-  assertReadable(backup);
-}
-
-/** Throws `destination_deleted` or `destination_disabled`, naming the destination. */
-export function assertReadable(backup: BackupRow): void {
-  const { destination } = backup;
-  const what = `The destination ${destination.name} (${destination.id}), where backup ${backup.id} is kept,`;
-  if (destination.deletedAt !== null) {
-    throw new TidemarkError('destination_deleted', `${what} was deleted.`, { object: destination.id });
-  }
-  if (!destination.enabled) {
-    throw new TidemarkError('destination_disabled', `${what} is disabled.`, { object: destination.id });
-  }
 }
 
 type Insert = { input: CreateRestore; backupId: string; resolved: ResolvedTarget; activeKey: string };

@@ -69,9 +69,9 @@ export interface Activities {
   dumpDatabase(input: { backupId: string; attempt: BackupAttempt }): Promise<BackupSummary>;
   endAttempt(input: { backupId: string; attempt: BackupAttempt; error: RunError }): Promise<void>;
   settleBackup(input: { backupId: string; status: 'failed' | 'cancelled'; error: RunError }): Promise<RunResult>;
-  removeRemains(input: { backupId: string }): Promise<{ removed: number }>;
+  removeRemains(input: { backupId: string }): Promise<{ attempts: number }>;
   applyRetention(input: { planId: string }): Promise<{ deletions: string[] }>;
-  deleteBackupObjects(input: { backupId: string }): Promise<{ removed: number }>;
+  deleteBackupObjects(input: { backupId: string }): Promise<void>;
   noteDeletionRefused(input: { backupId: string; error: RunError }): Promise<void>;
   // restore
   prepareRestore(input: { restoreId: string }): Promise<RestorePreparation>;

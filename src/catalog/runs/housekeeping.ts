@@ -88,11 +88,21 @@ export async function noteDeletionRefused(
   });
 }
 
-/** Ids of backups of one destination whose attempts may not be swept: they run, or their manifest counts. */
-export async function findBackupsInUse(catalog: Catalog, destinationId: string): Promise<Set<string>> {
-  const rows = await catalog.prisma.backup.findMany({
-    where: { destinationId, status: { in: ['pending', 'in_progress'] } },
+/** Attempts that may still be writing to a destination: a sweep leaves them alone whatever their age. */
+export async function findLiveAttempts(catalog: Catalog, destinationId: string): Promise<Set<string>> {
+  const rows = await catalog.prisma.attempt.findMany({
+    where: { endedAt: null, backup: { destinationId, status: { in: ['pending', 'in_progress'] } } },
     select: { id: true },
   });
   return new Set(rows.map((row) => row.id));
+}
+
+/** Which of these backups the catalog does not know: they are reported for import, never deleted. */
+export async function findUnknownBackups(catalog: Catalog, backupIds: readonly string[]): Promise<string[]> {
+  const rows = await catalog.prisma.backup.findMany({
+    where: { id: { in: [...backupIds] } },
+    select: { id: true },
+  });
+  const known = new Set(rows.map((row) => row.id));
+  return backupIds.filter((id) => !known.has(id));
 }

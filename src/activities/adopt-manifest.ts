@@ -1,0 +1,102 @@
+import type { BackupRun } from '../catalog/runs/backup-run.js';
+import { completeBackup } from '../catalog/runs/backup-run.js';
+import { isTidemarkError } from '../domain/errors.js';
+import type { Destination } from '../storage/destination.js';
+import { manifestKey } from '../storage/layout.js';
+import type { Manifest } from '../storage/manifest.js';
+import { readManifest } from '../storage/read-manifest.js';
+import { verifyArtifacts } from '../storage/verify-artifact.js';
+import type { BackupSummary } from '../workflows/activity-types.js';
+import type { ActivityDeps } from './deps.js';
+import { keyOpener } from './open-run.js';
+
+/** The published manifest of a backup, authenticated; null when nothing was published. Throws `manifest_forged` rather than to ignore one. */
+export async function findManifest(
+  deps: ActivityDeps,
+  run: { id: string; databaseId: string },
+  destination: Destination,
+  signal: AbortSignal,
+): Promise<Manifest | null> {
+  try {
+    const { manifest } = await readManifest({
+      destination,
+      databaseId: run.databaseId,
+      backupId: run.id,
+      openKey: keyOpener(deps),
+      signal,
+    });
+    return manifest;
+  } catch (error) {
+    if (isTidemarkError(error) && error.code === 'manifest_missing') return null;
+    throw error;
+  }
+}
+
+/**
+ * A worker can die between the manifest and the catalog: then the backup exists and only its row does not know. The next attempt
+ * finds the manifest, makes sure that every object is what it says, and completes the row with it.
+ */
+export async function adoptPublished(
+  deps: ActivityDeps,
+  run: BackupRun,
+  token: number,
+  destination: Destination,
+  signal: AbortSignal,
+  options: { readContents: boolean } = { readContents: true },
+): Promise<BackupSummary | null> {
+  const manifest = await findManifest(deps, run, destination, signal);
+  if (manifest === null) return null;
+  if (options.readContents) await verifyArtifacts({ destination, artifacts: manifest.artifacts, signal });
+  await recordPublished(deps, manifest, token, null);
+  deps.logger.info({ backupId: run.id, attemptId: manifest.attemptId }, 'adopted a published manifest');
+  return summaryOf(manifest, destination, true);
+}
+
+/** Completes the row from its manifest, under the token. */
+export async function recordPublished(
+  deps: ActivityDeps,
+  manifest: Manifest,
+  token: number,
+  databaseBytes: number | null,
+): Promise<void> {
+  const { bytes, storedBytes } = sizesOf(manifest);
+  await completeBackup(deps.catalog, manifest.backupId, token, {
+    attemptId: manifest.attemptId,
+    bytes,
+    storedBytes,
+    position: manifest.endPosition,
+    serverVersion: manifest.source.version,
+    content:
+      manifest.fingerprint === null
+        ? null
+        : {
+            tables: manifest.fingerprint.tables,
+            rows: manifest.fingerprint.rows,
+            ...(databaseBytes === null ? {} : { databaseBytes }),
+          },
+    fingerprintUnavailable: manifest.fingerprintUnavailable,
+    manifestKey: manifestKey(manifest.databaseId, manifest.backupId),
+    takenAt: new Date(manifest.takenAt),
+  });
+}
+
+export function summaryOf(manifest: Manifest, destination: Destination, adopted: boolean): BackupSummary {
+  return {
+    ...sizesOf(manifest),
+    tables: manifest.fingerprint?.tables ?? null,
+    rows: manifest.fingerprint?.rows ?? null,
+    location: destination.location,
+    adopted,
+  };
+}
+
+/** Plain bytes of the dump itself; stored bytes of everything. */
+function sizesOf(manifest: Manifest): { bytes: number; storedBytes: number } {
+  let bytes = 0;
+  let storedBytes = 0;
+  for (const artifact of manifest.artifacts) {
+    if (artifact.role === 'dump') bytes += artifact.bytes;
+    for (const object of artifact.objects) storedBytes += object.storedBytes;
+  }
+  return { bytes, storedBytes };
+}

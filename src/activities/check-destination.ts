@@ -1,0 +1,36 @@
+import { recordDestinationCheck } from '../catalog/runs/checks.js';
+import { isTidemarkError, TidemarkError, toRecordedError } from '../domain/errors.js';
+import { checkDestination as check } from '../storage/check-destination.js';
+import { claimDestination } from '../storage/owner.js';
+import type { Activities } from '../workflows/activity-types.js';
+import type { ActivityDeps } from './deps.js';
+import { openStore } from './open-run.js';
+import { runStep } from './run-step.js';
+
+/** Puts, gets, lists and deletes a probe, then makes sure that no other installation writes there; the row says how it went. */
+export function checkDestination(deps: ActivityDeps): Activities['checkDestination'] {
+  return ({ destinationId }) =>
+    runStep(deps, 'check-destination', async (step) => {
+      const row = await deps.catalog.prisma.destination.findUnique({ where: { id: destinationId } });
+      if (row === null || row.deletedAt !== null) {
+        throw new TidemarkError('not_found', `There is no destination ${destinationId}.`, { object: destinationId });
+      }
+      try {
+        const destination = await openStore(deps, row, { anyState: true });
+        try {
+          const { error } = await check({ destination, signal: step.signal });
+          if (error === null) {
+            await claimDestination({ destination, installationId: deps.installationId, signal: step.signal });
+          }
+          await recordDestinationCheck(deps.catalog, destinationId, error);
+          return { ok: error === null, code: error?.code ?? null };
+        } finally {
+          destination.close();
+        }
+      } catch (error) {
+        if (!isTidemarkError(error) || step.signal.aborted) throw error;
+        await recordDestinationCheck(deps.catalog, destinationId, toRecordedError(error));
+        return { ok: false, code: error.code };
+      }
+    });
+}

@@ -1,0 +1,45 @@
+import type { Activities } from '../workflows/activity-types.js';
+import { beginAttempt, endAttempt } from './begin-attempt.js';
+import { buildStaging, compareStaging, dropStaging } from './build-staging.js';
+import { checkDatabase } from './check-database.js';
+import { checkDestination } from './check-destination.js';
+import { claimScheduledBackup } from './claim-scheduled-backup.js';
+import { applyRetention, deleteBackupObjects, noteDeletionRefused } from './delete-backup-objects.js';
+import type { ActivityDeps } from './deps.js';
+import { dumpDatabase } from './dump-database.js';
+import { expireRows, findHousekeeping, sweepDestination } from './housekeeping.js';
+import { prepareRestore, verifyArtifacts } from './prepare-restore.js';
+import { removeRemains, settleBackup } from './settle-backup.js';
+import { dropPrevious, settleRestore, settleRevert } from './settle-restore.js';
+import { revertRestore, swapIn, undoSwap } from './swap-in.js';
+
+/** Every activity, with what it works with. All workers register all of them; the task queue decides who runs which. */
+export function createActivities(deps: ActivityDeps): Activities {
+  return {
+    claimScheduledBackup: claimScheduledBackup(deps),
+    beginAttempt: beginAttempt(deps),
+    dumpDatabase: dumpDatabase(deps),
+    endAttempt: endAttempt(deps),
+    settleBackup: settleBackup(deps),
+    removeRemains: removeRemains(deps),
+    applyRetention: applyRetention(deps),
+    deleteBackupObjects: deleteBackupObjects(deps),
+    noteDeletionRefused: noteDeletionRefused(deps),
+    prepareRestore: prepareRestore(deps),
+    verifyArtifacts: verifyArtifacts(deps),
+    buildStaging: buildStaging(deps),
+    compareStaging: compareStaging(deps),
+    swapIn: swapIn(deps),
+    undoSwap: undoSwap(deps),
+    dropStaging: dropStaging(deps),
+    settleRestore: settleRestore(deps),
+    revertRestore: revertRestore(deps),
+    settleRevert: settleRevert(deps),
+    dropPrevious: dropPrevious(deps),
+    checkDatabase: checkDatabase(deps),
+    checkDestination: checkDestination(deps),
+    findHousekeeping: findHousekeeping(deps),
+    sweepDestination: sweepDestination(deps),
+    expireRows: expireRows(deps),
+  };
+}

@@ -1,0 +1,52 @@
+import { readBackupRun } from '../catalog/runs/backup-run.js';
+import { markDeleted, noteDeletionRefused as note } from '../catalog/runs/housekeeping.js';
+import { applyRetention as apply } from '../catalog/runs/retention.js';
+import { TidemarkError } from '../domain/errors.js';
+import { removeBackup } from '../storage/remove-backup.js';
+import type { Activities } from '../workflows/activity-types.js';
+import type { ActivityDeps } from './deps.js';
+import { openStore } from './open-run.js';
+import { runShort, runStep } from './run-step.js';
+
+/** Marks what the plan no longer keeps and tells which backups are to be removed. */
+export function applyRetention(deps: ActivityDeps): Activities['applyRetention'] {
+  return ({ planId }) =>
+    runShort(deps, 'apply-retention', async () => ({ deletions: await apply(deps.catalog, planId) }));
+}
+
+/** Removes the objects of a backup whose deletion was requested, then marks the row. Objects first: a marked row is never looked at again. */
+export function deleteBackupObjects(deps: ActivityDeps): Activities['deleteBackupObjects'] {
+  return ({ backupId }) =>
+    runStep(deps, 'delete-backup', async (step) => {
+      const run = await readBackupRun(deps.catalog, backupId);
+      if (run.deletedAt !== null) return;
+      if (run.deleteRequestedAt === null) {
+        throw new TidemarkError('conflict', `Nobody has asked for the deletion of ${backupId}.`, { object: backupId });
+      }
+      const reader = await deps.catalog.prisma.restore.findFirst({
+        where: { backupId, status: { in: ['pending', 'in_progress'] } },
+        select: { id: true },
+      });
+      if (reader !== null) {
+        throw new TidemarkError(
+          'conflict',
+          `The restore ${reader.id} is reading ${backupId}; it is deleted afterwards.`,
+          {
+            object: backupId,
+            references: [reader.id],
+          },
+        );
+      }
+      const destination = await openStore(deps, run.destination, { anyState: true });
+      try {
+        await removeBackup({ destination, databaseId: run.databaseId, backupId, signal: step.signal });
+        await markDeleted(deps.catalog, backupId);
+      } finally {
+        destination.close();
+      }
+    });
+}
+
+export function noteDeletionRefused(deps: ActivityDeps): Activities['noteDeletionRefused'] {
+  return ({ backupId, error }) => runShort(deps, 'note-deletion', () => note(deps.catalog, backupId, error));
+}

@@ -1,0 +1,25 @@
+import type { Catalog } from '../catalog/client.js';
+import type { MasterKey } from '../keys/types.js';
+import type { Logger } from '../platform/logger.js';
+import type { Faults } from './faults.js';
+
+/** What the activities work with; made once per worker process. */
+export type ActivityDeps = {
+  readonly catalog: Catalog;
+  readonly masterKey: MasterKey;
+  readonly installationId: string;
+  /** Roots of installed engine tools, searched before the PATH. */
+  readonly toolRoots: readonly string[];
+  readonly options: {
+    /** Folder of this worker process for scratch folders, one per running activity; 0700. */
+    readonly scratchRoot: string;
+    /** Roots under which `directory` destinations may lie. */
+    readonly directoryRoots: readonly string[];
+    /** Throws `host_not_allowed`; asked before any connection to a database or store. */
+    readonly assertHostAllowed: (host: string) => Promise<void>;
+    /** Version of Tidemark, for manifests. */
+    readonly version: string;
+  };
+  readonly logger: Logger;
+  readonly faults: Faults;
+};

@@ -1,0 +1,62 @@
+import {
+  expireRows as expire,
+  findHousekeeping as find,
+  findLiveAttempts,
+  findUnknownBackups,
+} from '../catalog/runs/housekeeping.js';
+import { sweep } from '../storage/sweep.js';
+import type { Activities } from '../workflows/activity-types.js';
+import type { ActivityDeps } from './deps.js';
+import { keyOpener, openStore } from './open-run.js';
+import { runShort, runStep } from './run-step.js';
+
+export function findHousekeeping(deps: ActivityDeps): Activities['findHousekeeping'] {
+  return () => runShort(deps, 'find-housekeeping', () => find(deps.catalog));
+}
+
+export function expireRows(deps: ActivityDeps): Activities['expireRows'] {
+  return () => runShort(deps, 'expire-rows', () => expire(deps.catalog));
+}
+
+/** What no manifest names is removed only when it is this old: a run that hangs for days must not lose its objects. */
+const SWEEP_AFTER_MS = 7 * 86_400_000;
+
+export function sweepDestination(deps: ActivityDeps): Activities['sweepDestination'] {
+  return ({ destinationId }) =>
+    runStep(deps, 'sweep-destination', async (step) => {
+      const row = await deps.catalog.prisma.destination.findUnique({ where: { id: destinationId } });
+      if (row === null || row.deletedAt !== null || !row.enabled) {
+        return { uploads: 0, objects: 0, unknownManifests: 0 };
+      }
+      // Asked before the store is listed: an attempt that begins meanwhile writes objects too young to go.
+      const liveAttemptIds = await findLiveAttempts(deps.catalog, destinationId);
+      const destination = await openStore(deps, row);
+      try {
+        const swept = await sweep({
+          destination,
+          installationId: deps.installationId,
+          olderThan: new Date(Date.now() - SWEEP_AFTER_MS),
+          openKey: keyOpener(deps),
+          liveAttemptIds,
+          signal: step.signal,
+        });
+        const unknown = await findUnknownBackups(
+          deps.catalog,
+          swept.backups.map((backup) => backup.backupId),
+        );
+        if (unknown.length > 0 || swept.unreadable.length > 0) {
+          deps.logger.warn(
+            { destinationId, unknown, unreadable: swept.unreadable },
+            'the store holds backups that the catalog does not know or that are not authentic; nothing of them was removed',
+          );
+        }
+        return {
+          uploads: swept.abortedUploads.length,
+          objects: swept.removedKeys.length,
+          unknownManifests: unknown.length,
+        };
+      } finally {
+        destination.close();
+      }
+    });
+}

@@ -35,11 +35,10 @@ export type EngineAdapter = {
   readonly otherLocale: string;
   /** Filled into the database of the other locale: text that this encoding can hold. */
   readonly otherLocaleSample: readonly string[];
-  /** Sections left out for this engine, each with its reason. */
+  /** A table with one row that tells which content a database holds; `markerTable` suits most. */
   readonly tables: { readonly create: (value: string) => string; readonly read: string };
 };
 
-/** For an adapter that has no wishes of its own: a table with one row that tells which content a database holds. */
 export const markerTable: EngineAdapter['tables'] = {
   create: (value) =>
     `CREATE TABLE tm_marker (content varchar(100) PRIMARY KEY); INSERT INTO tm_marker VALUES ('${value}')`,

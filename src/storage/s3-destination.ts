@@ -29,8 +29,10 @@ export class S3Destination implements Destination {
   private readonly prefix: string;
   private readonly host: string;
   private readonly budget: ByteBudget;
+  private readonly patienceMs: number;
 
-  constructor(config: S3Config, budget: ByteBudget) {
+  constructor(config: S3Config, budget: ByteBudget, patienceMs: number) {
+    this.patienceMs = patienceMs;
     this.bucket = config.bucket;
     this.prefix = normalisePrefix(config.prefix);
     this.host = config.endpoint ? new URL(config.endpoint).host : `AWS region ${config.region}`;
@@ -82,7 +84,7 @@ export class S3Destination implements Destination {
     });
   }
 
-  upload(
+  async upload(
     key: string,
     body: Readable,
     options: Options & { onBytes?: (bytes: number) => void },
@@ -94,17 +96,19 @@ export class S3Destination implements Destination {
       at: (action) => this.at(action, key),
       budget: this.budget,
       signal: options.signal,
+      patienceMs: this.patienceMs,
       onBytes: options.onBytes,
     });
   }
 
-  read(key: string, options: Options): Promise<Readable> {
+  async read(key: string, options: Options): Promise<Readable> {
     return readObject({
       client: this.client,
       bucket: this.bucket,
       key: this.full(key),
       at: (action) => this.at(action, key),
       signal: options.signal,
+      patienceMs: this.patienceMs,
     });
   }
 
@@ -116,8 +120,10 @@ export class S3Destination implements Destination {
         });
         return { key, bytes: head.ContentLength ?? 0, modifiedAt: (head.LastModified ?? new Date(0)).toISOString() };
       } catch (error) {
-        if (s3Code(error) === 'NotFound' || s3Code(error) === 'NoSuchKey') return null;
-        throw error;
+        if (s3Code(error) !== 'NotFound' && s3Code(error) !== 'NoSuchKey') throw error;
+        // An answer to HEAD has no body: 404 may as well mean a missing bucket or (versitygw) an unknown access key. A listing tells.
+        for await (const object of this.list(key, options)) if (object.key === key) return object;
+        return null;
       }
     });
   }

@@ -28,6 +28,7 @@ const DENIED = new Set([
   'RequestTimeTooSkewed',
   'AuthorizationHeaderMalformed',
   'Forbidden',
+  'XAdminUserNotFound',
 ]);
 const FULL = new Set([
   'QuotaExceeded',
@@ -76,7 +77,7 @@ export function mapS3Error(error: unknown, at: S3Action): TidemarkError {
     const hint = deniedHint(name);
     return make('destination_denied', `${at.host} refused ${at.action} of ${object}: ${why}${hint}.`);
   }
-  if (name === 'NoSuchKey' || name === 'NotFound' || status === 404) {
+  if (name === 'NoSuchKey' || name === 'NotFound') {
     return make('object_missing', `There is no object ${object} at ${at.host}.`);
   }
   if (status !== undefined && status < 500 && status !== 408 && status !== 429) {
@@ -89,6 +90,7 @@ export function mapS3Error(error: unknown, at: S3Action): TidemarkError {
 function deniedHint(name: string): string {
   switch (name) {
     case 'InvalidAccessKeyId':
+    case 'XAdminUserNotFound':
       return ' (the access key id is not known there)';
     case 'SignatureDoesNotMatch':
       return ' (the secret access key is wrong)';

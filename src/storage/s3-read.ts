@@ -1,12 +1,10 @@
 import { Readable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { TidemarkError } from '../domain/errors.js';
 import type { S3Action } from './s3-errors.js';
-import { isTransient, mapS3Error } from './s3-errors.js';
-
-const TRIES = 5;
+import { mapS3Error } from './s3-errors.js';
+import { Patience } from './s3-retry.js';
 
 /** A store that sends nothing for this long while we wait is taken for gone; time in which the reader is busy does not count. */
 const SILENCE_MS = 60_000;
@@ -17,6 +15,7 @@ export type S3Read = {
   readonly key: string;
   readonly at: (action: string) => S3Action;
   readonly signal: AbortSignal;
+  readonly patienceMs: number;
 };
 
 /**
@@ -52,12 +51,13 @@ async function request(read: S3Read, offset: number, etag: string | undefined): 
 async function* follow(read: S3Read, first: Answer): AsyncGenerator<Buffer> {
   let answer: Answer | null = first;
   let offset = 0;
-  for (let failures = 0; ; ) {
+  const patience = new Patience(read.patienceMs, read.signal);
+  for (;;) {
     try {
       answer ??= await request(read, offset, first.etag);
       for await (const chunk of withoutSilence(answer.body)) {
         offset += chunk.length;
-        failures = 0;
+        patience.reset();
         yield chunk;
       }
       if (offset >= first.bytes) return;
@@ -65,9 +65,7 @@ async function* follow(read: S3Read, first: Answer): AsyncGenerator<Buffer> {
     } catch (error) {
       if (read.signal.aborted) throw read.signal.reason;
       const mapped = error instanceof TidemarkError ? error : mapS3Error(error, read.at('s3:GetObject'));
-      failures += 1;
-      if (!isTransient(mapped) || failures >= TRIES) throw mapped;
-      await delay(200 * 2 ** failures, undefined, { signal: read.signal });
+      await patience.wait(mapped);
     } finally {
       answer?.body.destroy();
       answer = null;

@@ -11,6 +11,7 @@ import {
 import type { ByteBudget } from './byte-budget.js';
 import type { S3Action } from './s3-errors.js';
 import { mapS3Error, s3Code } from './s3-errors.js';
+import { Patience } from './s3-retry.js';
 
 const PARTS_IN_FLIGHT = 4;
 /** Removing an upload must be tried even when the run was cancelled, but not for ever. */
@@ -24,6 +25,7 @@ export type S3Upload = {
   readonly at: (action: string) => S3Action;
   readonly budget: ByteBudget;
   readonly signal: AbortSignal;
+  readonly patienceMs: number;
   readonly onBytes?: ((bytes: number) => void) | undefined;
 };
 
@@ -31,7 +33,7 @@ export type S3Upload = {
  * Uploads a stream of unknown size. Written here and not taken from lib-storage because that one buffers per upload without a limit
  * that several share, and allocates each part anew.
  *
- * Up to one part goes as a plain PUT. Failed parts are sent again by the SDK's own retries: their bytes are still in the buffer. On any
+ * Up to one part goes as a plain PUT. A failed part is sent again, its bytes are still in its buffer. On any
  * failure or abort nothing is visible and the multipart upload is removed. Throws the body's error as it is, the store's mapped.
  */
 export async function uploadStream(body: Readable, upload: S3Upload): Promise<{ bytes: number }> {
@@ -204,14 +206,26 @@ class PartSender {
   }
 
   private async run<T>(action: string, request: () => Promise<T>): Promise<T> {
-    try {
-      return await request();
-    } catch (error) {
-      const mapped = mapS3Error(error, this.upload.at(action));
-      this.failure ??= this.signal.aborted ? null : mapped;
-      // Ends the wait for a buffer and the other parts: nothing of this upload will count.
-      this.stop.abort(mapped);
-      throw mapped;
+    const patience = new Patience(this.upload.patienceMs, this.signal);
+    for (;;) {
+      try {
+        return await request();
+      } catch (error) {
+        const mapped = mapS3Error(error, this.upload.at(action));
+        try {
+          this.signal.throwIfAborted();
+          await patience.wait(mapped);
+        } catch {
+          throw this.fail(mapped);
+        }
+      }
     }
+  }
+
+  /** Ends the wait for a buffer and the other parts: nothing of this upload will count. */
+  private fail(mapped: Error): Error {
+    if (!this.signal.aborted) this.failure ??= mapped;
+    this.stop.abort(mapped);
+    return mapped;
   }
 }

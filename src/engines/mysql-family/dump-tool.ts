@@ -1,0 +1,157 @@
+import type { Readable } from 'node:stream';
+import { Transform } from 'node:stream';
+import { TidemarkError } from '../../domain/errors.js';
+import { spawnChild } from '../../platform/spawn-child.js';
+import type { DatabaseConnection } from '../engine.js';
+import type { Brand } from './brand.js';
+import { placeOf, toToolError } from './failures.js';
+
+/** The last line that a finished dump has, whatever the server's language. */
+export const END_MARKER = /^-- Dump completed(?: on [^\n]*)?\n$/;
+/** More than the longest end marker, in bytes. */
+const TAIL_BYTES = 256;
+
+/** Passes bytes on and remembers the last ones. */
+export class TailKeeper extends Transform {
+  private last: Buffer = Buffer.alloc(0);
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: (error: null, data: Buffer) => void): void {
+    this.last =
+      chunk.length >= TAIL_BYTES
+        ? Buffer.from(chunk.subarray(-TAIL_BYTES))
+        : Buffer.concat([this.last, chunk]).subarray(-TAIL_BYTES);
+    callback(null, chunk);
+  }
+
+  /** True when the last line is the dump tool's end marker. */
+  endsWithMarker(): boolean {
+    const text = this.last.toString('latin1');
+    return END_MARKER.test(text.slice(text.lastIndexOf('\n', text.length - 2) + 1));
+  }
+}
+
+/** Printed by `--verbose` only after START TRANSACTION WITH CONSISTENT SNAPSHOT has been answered. */
+const SNAPSHOT_OPEN = /^-- (?:Setting savepoint|Retrieving|Sending|Releasing savepoint|Disconnecting)/;
+
+export type RunningDump = {
+  /** Must be consumed. */
+  readonly stdout: Readable;
+  /** Resolves when the tool's own snapshot is open; rejects when it ended before. */
+  readonly snapshotOpen: Promise<void>;
+  /** See DumpPart.start(). */
+  readonly done: Promise<void>;
+  kill(): Promise<void>;
+};
+
+const commonFlags = [
+  '--single-transaction',
+  '--quick',
+  '--hex-blob',
+  '--no-tablespaces',
+  '--default-character-set=utf8mb4',
+  '--max-allowed-packet=1G',
+  '--verbose',
+];
+
+/** What each part holds. Events are kept apart, because they would fire in a staging database on the target. */
+export const partFlags = {
+  'dump.sql': ['--triggers', '--routines', '--skip-events'],
+  'events.sql': ['--no-data', '--no-create-info', '--skip-triggers', '--skip-routines', '--events'],
+} as const;
+export type PartName = keyof typeof partFlags;
+
+export type DumpToolOptions = {
+  readonly brand: Brand;
+  readonly command: string;
+  readonly optionFile: string;
+  readonly connection: DatabaseConnection;
+  readonly part: PartName;
+  readonly versionedTables: boolean;
+  readonly signal: AbortSignal;
+};
+
+/** Starts the engine's dump tool for one part. */
+export function startDumpTool(options: DumpToolOptions): RunningDump {
+  const { brand, connection } = options;
+  let opened = () => {};
+  let refused = (_error: unknown) => {};
+  const snapshotOpen = new Promise<void>((resolve, reject) => {
+    opened = resolve;
+    refused = reject;
+  });
+  snapshotOpen.catch(() => {});
+  const child = spawnChild({
+    command: options.command,
+    // --defaults-file must come first; `--` keeps a database name that begins with a dash from being an option.
+    args: [
+      `--defaults-file=${options.optionFile}`,
+      ...commonFlags,
+      ...brand.dumpFlags({ versionedTables: options.versionedTables }),
+      ...partFlags[options.part],
+      '--',
+      connection.database,
+    ],
+    env: {},
+    label: `${brand.dumpProgram} of ${connection.database}`,
+    redact: [connection.password],
+    signal: options.signal,
+    onLine: (line) => {
+      if (SNAPSHOT_OPEN.test(line)) opened();
+    },
+  });
+  const out = new TailKeeper();
+  const what = `${brand.dumpProgram} failed`;
+  if (child.stdout) {
+    child.stdout.pipe(out);
+    child.stdout.once('error', (error) => out.destroy(error));
+  } else out.end();
+
+  const run = async () => {
+    const exit = await child.exited;
+    const failed = exit.code !== 0 || exit.stopped;
+    if (failed) {
+      const error = options.signal.aborted
+        ? new TidemarkError('cancelled', `The dump of ${placeOf(connection)} was cancelled.`)
+        : toToolError(exit.stderr || `ended by ${exit.signal ?? exit.code}`, connection, what, 'dump_failed');
+      refused(error);
+      out.destroy(error);
+      throw error;
+    }
+    opened();
+    await new Promise<void>((resolve, reject) => {
+      if (out.readableEnded) resolve();
+      out.once('end', resolve);
+      out.once('error', reject);
+      out.once('close', () =>
+        out.readableEnded ? resolve() : reject(new Error('the output was not read to its end')),
+      );
+    }).catch((error: unknown) => {
+      throw new TidemarkError(
+        'dump_failed',
+        `${what} (${placeOf(connection)}): its output was cut off.`,
+        {},
+        { cause: error },
+      );
+    });
+    if (!out.endsWithMarker()) {
+      throw new TidemarkError(
+        'dump_incomplete',
+        `${brand.dumpProgram} of ${placeOf(connection)} ended without its line "-- Dump completed".`,
+        { object: connection.database },
+      );
+    }
+  };
+  const done = run();
+  done.catch(() => {});
+  // An error of the stream reaches whoever reads it; unread it must not end the process.
+  out.on('error', () => {});
+  return {
+    stdout: out,
+    snapshotOpen,
+    done,
+    kill: async () => {
+      await child.kill('SIGKILL');
+      out.destroy();
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import type { TableColumn, TableShape } from './row-checksum.js';
+import type { Session } from './session.js';
+
+export type TableKind = 'table' | 'view' | 'sequence';
+export type TableEntry = {
+  readonly name: string;
+  readonly kind: TableKind;
+  readonly versioned: boolean;
+  /** Storage engine; null for views. */
+  readonly engine: string | null;
+  readonly autoIncrement: string | null;
+  readonly bytes: number;
+  /** The server's remark; of a view that cannot be read, the reason. */
+  readonly comment: string;
+};
+
+/** Every table, view and sequence of a database, by name. Name comparison is binary: `a` and `A` are two tables. */
+export async function listTables(session: Session, schema: string): Promise<TableEntry[]> {
+  const rows = await session.rows(
+    `SELECT TABLE_NAME AS name, TABLE_TYPE AS type, ENGINE AS engine, AUTO_INCREMENT AS next_value,
+       COALESCE(DATA_LENGTH, 0) + COALESCE(INDEX_LENGTH, 0) AS bytes, TABLE_COMMENT AS comment
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?`,
+    [schema],
+    'Listing the tables failed',
+  );
+  return rows
+    .filter((row) => row.type !== 'TEMPORARY' && row.type !== 'TEMPORARY SEQUENCE')
+    .map((row) => ({
+      name: row.name ?? '',
+      kind: row.type?.includes('VIEW')
+        ? ('view' as const)
+        : row.type === 'SEQUENCE'
+          ? ('sequence' as const)
+          : ('table' as const),
+      versioned: row.type === 'SYSTEM VERSIONED',
+      engine: row.engine ?? null,
+      autoIncrement: row.next_value ?? null,
+      bytes: Number(row.bytes ?? 0),
+      comment: row.comment ?? '',
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** Columns of every table in their order, generated and invisible ones included. */
+export async function readTableShapes(
+  session: Session,
+  schema: string,
+  tables: readonly TableEntry[],
+): Promise<TableShape[]> {
+  const rows = await session.rows(
+    `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name, DATA_TYPE AS data_type, CHARACTER_OCTET_LENGTH AS bytes
+     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? ORDER BY ORDINAL_POSITION`,
+    [schema],
+    'Listing the columns failed',
+  );
+  const byTable = new Map<string, TableColumn[]>();
+  for (const row of rows) {
+    const list = byTable.get(row.table_name ?? '') ?? [];
+    list.push({
+      name: row.column_name ?? '',
+      dataType: (row.data_type ?? '').toLowerCase(),
+      bytes: Number(row.bytes ?? 0),
+    });
+    byTable.set(row.table_name ?? '', list);
+  }
+  return tables
+    .filter((table) => table.kind === 'table')
+    .map((table) => ({ name: table.name, columns: byTable.get(table.name) ?? [], versioned: table.versioned }));
+}

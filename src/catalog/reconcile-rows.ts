@@ -1,5 +1,6 @@
 import type { RecordedError } from '../domain/errors.js';
 import type { CatalogQueries } from './client.js';
+import { Prisma } from './generated/client.js';
 
 /** What the reconcile loop reads and settles. It never deletes a row and never touches anything stored. */
 
@@ -22,15 +23,19 @@ export async function findActiveRestores(queries: CatalogQueries) {
 export async function findActiveReverts(queries: CatalogQueries) {
   return await queries.restore.findMany({
     where: { status: 'completed', activeKey: { not: null } },
-    include: { backup: { include: labels }, journals: { where: { purpose: 'revert' } } },
+    include: { backup: { include: labels } },
     orderBy: { createdAt: 'asc' },
   });
 }
 
-export async function findUnfinishedDeletions(queries: CatalogQueries) {
+/**
+ * Deletions asked for before `since` that nobody has reported on. One that the destination refused has a `deleteError` and is
+ * housekeeping's; a younger one may be under way inside the run whose retention asked for it.
+ */
+export async function findUnfinishedDeletions(queries: CatalogQueries, since: Date) {
   return await queries.backup.findMany({
-    where: { deleteRequestedAt: { not: null }, deletedAt: null },
-    select: { id: true, deleteError: true },
+    where: { deleteRequestedAt: { lt: since }, deletedAt: null, deleteError: { equals: Prisma.DbNull } },
+    select: { id: true },
     orderBy: { deleteRequestedAt: 'asc' },
     take: 200,
   });
@@ -77,14 +82,6 @@ export async function settleLostRestore(
     data: { ...to, activeKey: null, completedAt: new Date(), fencingToken: { increment: 1 } },
   });
   return count === 1;
-}
-
-/** Frees the target of a revert whose workflow closed without settling it. */
-export async function settleLostRevert(queries: CatalogQueries, id: string, error: RecordedError): Promise<void> {
-  await queries.restore.updateMany({
-    where: { id, status: 'completed', activeKey: { not: null } },
-    data: { activeKey: null, revertError: error },
-  });
 }
 
 /** Frees the target of a revert that has its result. */

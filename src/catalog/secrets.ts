@@ -20,18 +20,3 @@ export async function deleteSecret(queries: CatalogQueries, id: string): Promise
 export async function findSealedText(queries: CatalogQueries, id: string): Promise<string | null> {
   return (await queries.secret.findUnique({ where: { id } }))?.sealed ?? null;
 }
-
-/**
- * One-shot secrets that nothing needs any more: the restore settled and kept no former content behind, or its row is gone. As long as
- * former content is kept, putting it back or dropping it still needs the credentials.
- */
-export async function deleteSpentSecrets(queries: CatalogQueries): Promise<number> {
-  return await queries.$executeRaw`
-    DELETE FROM "Secret" s
-    WHERE s."purpose" = 'target' AND s."restoreId" IS NOT NULL AND s."createdAt" < now() - interval '1 hour'
-      AND NOT EXISTS (
-        SELECT 1 FROM "Restore" r
-        WHERE r."id" = s."restoreId"
-          AND (r."status" IN ('pending', 'in_progress') OR r."activeKey" IS NOT NULL
-               OR (r."previousName" IS NOT NULL AND r."previousDroppedAt" IS NULL)))`;
-}

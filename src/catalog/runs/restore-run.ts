@@ -164,10 +164,12 @@ export async function settleRevert(
       error === null
         ? {
             revertedAt: now,
+            // The request claimed the target with it.
+            activeKey: null,
             revertError: noJson,
             previousUntil: new Date(now.getTime() + restore.keepPreviousHours * 3_600_000),
           }
-        : { revertError: toJson(error) },
+        : { activeKey: null, revertError: toJson(error) },
   });
 }
 

@@ -147,3 +147,13 @@ export const exportedKeySchema = z
       'A wrapping key in the clear; admins only. Saved as it is, the answer is the key file that `tidemark extract` takes.',
   });
 export type ExportedKey = z.infer<typeof exportedKeySchema>;
+
+export const rotatedKeySchema = z
+  .object({ keyId: idSchema('key'), retiredKeyId: idSchema('key') })
+  .meta({ id: 'RotatedKey', description: 'The key of the next backups and the one it takes over from.' });
+export type RotatedKey = z.infer<typeof rotatedKeySchema>;
+
+export const masterKeyConfirmationSchema = z
+  .object({ masterKeyConfirmedAt: timestamp })
+  .meta({ id: 'MasterKeyConfirmation', description: 'When a person said that the master key is saved elsewhere.' });
+export type MasterKeyConfirmation = z.infer<typeof masterKeyConfirmationSchema>;

@@ -153,7 +153,12 @@ export const restoreSchema = z
     progress: progressSchema.nullable(),
     proof: z.enum(proofLevels).nullable(),
     comparison: z
-      .object({ equal: z.boolean(), tables: z.number(), rows: z.string(), differences: z.array(z.unknown()) })
+      .object({
+        equal: z.boolean(),
+        tables: z.number().nullable(),
+        rows: z.string().nullable(),
+        differences: z.array(z.unknown()),
+      })
       .nullable()
       .meta({ description: 'Fingerprint of the backup against that of the restored database.' }),
     previousName: z.string().nullable().meta({ description: 'Name under which the former content is kept.' }),

@@ -37,3 +37,12 @@ export async function releaseIdempotencyKey(db: CatalogQueries, id: string): Pro
 export async function removeIdempotencyKey(db: CatalogQueries, id: string): Promise<void> {
   await db.idempotencyKey.deleteMany({ where: { id } });
 }
+
+/** Takes over a key whose request began before `since` and never ended: its process died. Of two that try, one succeeds. */
+export async function takeOverIdempotencyKey(db: CatalogQueries, id: string, since: Date): Promise<boolean> {
+  const { count } = await db.idempotencyKey.updateMany({
+    where: { id, statusCode: null, createdAt: { lt: since } },
+    data: { createdAt: new Date() },
+  });
+  return count === 1;
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+/** The `tidemark` command. */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { errorTable, isTidemarkError } from '../domain/errors.js';
+
+/**
+ * Each command is loaded only when it is asked for (or for the help): `tidemark doctor` must answer where the libraries of a worker
+ * would not even load.
+ */
+const commands: Record<string, () => Promise<(program: Command) => void>> = {
+  up: async () => (await import('./up.js')).registerUp,
+  serve: async () => (await import('./serve.js')).registerServe,
+  worker: async () => (await import('./worker.js')).registerWorker,
+  doctor: async () => (await import('./doctor.js')).registerDoctor,
+};
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** What a person needs: what failed and the next step. The stack is for bugs alone. */
+function explain(error: unknown): string {
+  if (isTidemarkError(error)) return `${error.message}\n${errorTable[error.code].remedy}\n`;
+  if (error instanceof Error) return `An unexpected error: ${error.stack ?? error.message}\n`;
+  return `An unexpected error: ${String(error)}\n`;
+}
+
+const program = new Command('tidemark')
+  .description('Backups and proven restores of PostgreSQL, MySQL and MariaDB')
+  .version(version())
+  .showHelpAfterError('(add --help for what it takes)');
+
+const asked = process.argv.slice(2).find((argument) => !argument.startsWith('-'));
+const load = asked === undefined ? undefined : commands[asked];
+for (const command of load ? [load] : Object.values(commands)) (await command())(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(explain(error));
+  process.exitCode = 1;
+}

@@ -1,0 +1,175 @@
+/** Everything in one go: embedded components, the API, a worker. What `tidemark up` and the demo start. */
+import { mkdirSync, renameSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import type { Config } from '../config.js';
+import { DEFAULT_PORT } from '../config.js';
+import { TidemarkError } from '../domain/errors.js';
+import { endLeftovers, lockHome } from '../embedded/home-lock.js';
+import type { RunInfo } from '../embedded/run-file.js';
+import { removeRunFile, writeRunFile } from '../embedded/run-file.js';
+import type { Embedded } from '../embedded/start-embedded.js';
+import { startEmbedded } from '../embedded/start-embedded.js';
+import { defineWorker } from '../embedded/start-worker.js';
+import type { Supervised } from '../embedded/supervise.js';
+import { supervise } from '../embedded/supervise.js';
+import type { Logger } from '../platform/logger.js';
+import { createLogger } from '../platform/logger.js';
+import { findFreePort } from '../platform/ports.js';
+
+/** The API with its reconcile loop, as `tidemark serve` starts it. */
+export type StartService = (options: {
+  readonly config: Config & { readonly databaseUrl: string };
+  readonly port: number;
+  readonly logger: Logger;
+}) => Promise<{
+  readonly port: number;
+  /** What a person must be told once: where the admin's credentials are, that the master key must be saved. */
+  readonly notices: readonly string[];
+  close(): Promise<void>;
+}>;
+
+export type StartAllOptions = {
+  readonly config: Config;
+  readonly startService: StartService;
+  /** Progress for people: one short line each. */
+  readonly say?: (line: string) => void;
+  /** Aborted while things start: what was started is stopped, and the reason thrown. */
+  readonly signal?: AbortSignal;
+};
+
+export interface Everything {
+  readonly run: RunInfo;
+  readonly config: Config & { readonly databaseUrl: string };
+  readonly notices: readonly string[];
+  /** Worker, API, components, in this order; then the home is free again. */
+  stop(): Promise<void>;
+  /** The same without waiting for anything to finish its work. */
+  kill(): Promise<void>;
+}
+
+/** A log that grew beyond this is put aside at the next start, in bytes; one older is kept. */
+const LOG_LIMIT = 20 * 1024 * 1024;
+
+/**
+ * Throws `already_running` when the home is in use, and what a component or the API says when it does not start; whatever had been started is
+ * stopped then.
+ */
+export async function startAll(options: StartAllOptions): Promise<Everything> {
+  const { config, startService } = options;
+  const say = options.say ?? (() => {});
+  const lock = await lockHome(config.home);
+  const logs = join(config.home, 'logs');
+  mkdirSync(logs, { recursive: true, mode: 0o700 });
+  for (const name of ['service.log', 'worker.log']) putAside(join(logs, name));
+  const destination = pino.destination({ dest: join(logs, 'service.log'), mode: 0o600, sync: true });
+  const logger = createLogger({ level: config.logLevel, name: 'up', destination, redact: secretsOf(config) });
+  const started: { stop(): Promise<void>; kill(): Promise<void> }[] = [];
+  const endAll = async (how: 'stop' | 'kill') => {
+    // One that does not stop must not keep the others running.
+    const errors: unknown[] = [];
+    for (const part of started.splice(0).toReversed()) await part[how]().catch((error: unknown) => errors.push(error));
+    removeRunFile(config.home);
+    await lock.release();
+    if (errors.length > 0) throw new AggregateError(errors, 'not everything could be stopped');
+  };
+
+  try {
+    const left = await endLeftovers(config.home, logger);
+    if (left > 0) say(`Ended ${left} process(es) that an earlier run left behind.`);
+    let publish = () => {};
+    const embedded = await startEmbedded({
+      config,
+      logger,
+      onChange: () => publish(),
+      onStep: (what) => say(`Starting ${what} ...`),
+    });
+    started.push(embedded);
+    options.signal?.throwIfAborted();
+
+    say('Starting the API ...');
+    const port = await chooseApiPort(config, embedded);
+    const api = createLogger({
+      level: config.logLevel,
+      name: 'api',
+      destination,
+      redact: [...secretsOf(embedded.config), embedded.s3.secretAccessKey],
+    });
+    const service = await startService({ config: embedded.config, port, logger: api });
+    started.push({ stop: () => service.close(), kill: () => service.close() });
+    options.signal?.throwIfAborted();
+
+    say('Starting the worker ...');
+    const worker = await supervise(
+      defineWorker({ config: embedded.config, queues: ['control', 'data', 'stream'] }),
+      logger,
+      () => publish(),
+    );
+    started.push(worker);
+    options.signal?.throwIfAborted();
+
+    const url = config.publicUrl ?? `http://${hostForUrl(config.bind)}:${service.port}`;
+    const info = () => describeRun(url, embedded, worker);
+    publish = () => writeRunFile(config.home, info());
+    publish();
+    return {
+      get run() {
+        return info();
+      },
+      config: embedded.config,
+      notices: service.notices,
+      stop: () => endAll('stop'),
+      kill: () => endAll('kill'),
+    };
+  } catch (error) {
+    logger.fatal({ err: error }, 'the start failed');
+    await endAll('stop').catch((second: unknown) =>
+      logger.error({ err: second }, 'and not everything could be stopped'),
+    );
+    throw error;
+  }
+}
+
+async function chooseApiPort(config: Config, embedded: Embedded): Promise<number> {
+  if (config.port === undefined) return embedded.state.choosePort('api');
+  const port = await findFreePort(config.port);
+  if (port === config.port) return port;
+  throw new TidemarkError(
+    'invalid_configuration',
+    `PORT is ${config.port}, and another program listens there. Choose another one (the usual is ${DEFAULT_PORT}), or leave it out.`,
+  );
+}
+
+function describeRun(url: string, embedded: Embedded, worker: Supervised): RunInfo {
+  const pids: Record<string, number> = { up: process.pid };
+  for (const { name, pid } of [...embedded.components, worker]) if (pid !== undefined) pids[name] = pid;
+  return {
+    api: url,
+    docs: `${url}/docs`,
+    temporalUi: embedded.temporalUi,
+    s3: embedded.s3,
+    mail: embedded.mail,
+    pids,
+  };
+}
+
+function hostForUrl(bind: string): string {
+  if (bind === '0.0.0.0' || bind === '::') return '127.0.0.1';
+  return bind.includes(':') ? `[${bind}]` : bind;
+}
+
+function putAside(path: string): void {
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_LIMIT) renameSync(path, `${path}.1`);
+}
+
+/** The password inside an address too: drivers repeat it without the rest. */
+function secretsOf(config: Config): string[] {
+  const { masterKey, databaseUrl, smtp, temporal, admin } = config;
+  const inAddresses = [databaseUrl, smtp.url].flatMap((address) => {
+    const password = address === undefined ? undefined : URL.parse(address)?.password;
+    return password ? [decodeURIComponent(password)] : [];
+  });
+  return [masterKey, databaseUrl, temporal.apiKey, admin.password, admin.token, ...inAddresses].filter(
+    (secret): secret is string => secret !== undefined,
+  );
+}

@@ -12,6 +12,7 @@ const commands: Record<string, () => Promise<(program: Command) => void>> = {
   up: async () => (await import('./up.js')).registerUp,
   serve: async () => (await import('./serve.js')).registerServe,
   worker: async () => (await import('./worker.js')).registerWorker,
+  admin: async () => (await import('./admin.js')).registerAdmin,
   doctor: async () => (await import('./doctor.js')).registerDoctor,
 };
 

@@ -62,7 +62,8 @@ export function defineDatabase(home: string, state: EmbeddedState, install: Inst
   };
 }
 
-function databaseUrl(port: number, password: string): string {
+/** Address of the embedded catalog. */
+export function databaseUrl(port: number, password: string): string {
   return `postgresql://${NAME}:${password}@127.0.0.1:${port}/${NAME}`;
 }
 

@@ -42,7 +42,7 @@ INSERT INTO every_type VALUES (DEFAULT, -32768, -2147483648, -922337203685477580
   'a=>1, "b c"=>NULL', 'CiText', 'a.b.c', '(1,2),(3,4)', '978-0-393-04002-9');
 INSERT INTO every_type (c_text, c_real, c_double, c_timestamptz, c_bytea, c_varchar, c_numeric, c_interval) VALUES
   ('4-byte 😀𝄞 ligature ﬁ', 1.17549435e-38, 5e-324, '2024-03-31 02:30:00.123456+02', '', NULL, 'Infinity', '00:00:00'),
-  ('', -0.0, 0.1, 'epoch', '\\x', '', 0, '1 mon'), (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+  ('', '-0', 0.1, 'epoch', '\\x', '', 0, '1 mon'), (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 INSERT INTO every_type DEFAULT VALUES;
 `;
 
@@ -64,6 +64,7 @@ CREATE TABLE orders (
   id serial PRIMARY KEY, customer int NOT NULL REFERENCES customers ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, parent int REFERENCES orders, placed timestamptz NOT NULL,
   during tstzrange, EXCLUDE USING gist (customer WITH =, during WITH &&));
 INSERT INTO orders (customer, placed) SELECT 1 + i % 300, '2024-01-01 00:00:00+00'::timestamptz + i * interval '1 hour' FROM generate_series(1, 2000) i;
+SET CONSTRAINTS ALL IMMEDIATE;
 CREATE UNIQUE INDEX "odd index" ON customers (lower(email::text) text_pattern_ops DESC NULLS LAST) INCLUDE (state) WHERE state IN ('new', 'old');
 CREATE INDEX customers_trgm ON customers USING gin ((email::text) gin_trgm_ops) WITH (fastupdate = off);
 CREATE INDEX orders_brin ON orders USING brin (placed);
@@ -119,7 +120,7 @@ ALTER TEXT SEARCH CONFIGURATION odd_config ALTER MAPPING FOR asciiword WITH odd_
 CREATE CONVERSION odd_conversion FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
 CREATE FOREIGN DATA WRAPPER odd_wrapper OPTIONS (debug 'true'); CREATE SERVER odd_server FOREIGN DATA WRAPPER odd_wrapper OPTIONS (host 'h');
 CREATE USER MAPPING FOR tm_reader SERVER odd_server OPTIONS (user 'u', password 'planted-secret'); CREATE FOREIGN TABLE far_away (a int OPTIONS (x 'y')) SERVER odd_server;
-CREATE PUBLICATION some_tables FOR TABLE customers (id, email) WHERE (id > 5), orders WITH (publish = 'insert, update'); CREATE PUBLICATION all_tables FOR ALL TABLES;
+CREATE PUBLICATION some_tables FOR TABLE customers (id, email) WHERE (id > 5), orders WITH (publish = 'insert, update'); CREATE PUBLICATION all_tables FOR ALL TABLES WITH (publish = 'insert');
 CREATE SUBSCRIPTION distant CONNECTION 'host=127.0.0.1 port=1 password=planted-secret' PUBLICATION p WITH (connect = false, slot_name = 'its_slot');
 ALTER TABLE customers ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON customers AS RESTRICTIVE FOR SELECT TO tm_reader USING (state IN ('new', 'old'));
 ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY all_of_it ON orders WITH CHECK (true);
@@ -128,7 +129,7 @@ COMMENT ON INDEX "odd index" IS 'i'; COMMENT ON CONSTRAINT "odd check" ON custom
 `;
 
 const rights = `
-ALTER TABLE orders OWNER TO tm_owner; ALTER FUNCTION listed() OWNER TO tm_owner; ALTER TYPE mood OWNER TO tm_owner; ALTER SEQUENCE "Odd Sequence" OWNER TO "tm ""odd"" rôle";
+GRANT SELECT ON customers TO tm_owner; ALTER TABLE orders OWNER TO tm_owner; ALTER FUNCTION listed() OWNER TO tm_owner; ALTER TYPE mood OWNER TO tm_owner; ALTER SEQUENCE "Odd Sequence" OWNER TO "tm ""odd"" rôle";
 ALTER SCHEMA "odd schema.with ""quotes"" & ünï" OWNER TO tm_owner; ALTER MATERIALIZED VIEW totals OWNER TO tm_owner;
 GRANT SELECT, INSERT ON customers TO tm_reader WITH GRANT OPTION; GRANT UPDATE (state, amount) ON customers TO tm_owner; REVOKE ALL ON customers FROM CURRENT_USER;
 GRANT ALL ON customers TO CURRENT_USER; GRANT SELECT ON newest TO PUBLIC; REVOKE EXECUTE ON FUNCTION add_up(text) FROM PUBLIC; GRANT USAGE ON SEQUENCE "Odd Sequence" TO tm_reader;

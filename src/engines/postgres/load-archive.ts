@@ -25,7 +25,7 @@ export async function loadArchive(
     throw new TidemarkError('load_failed', `A PostgreSQL dump has one part, not ${parts.length}.`);
   const tools = await findPostgresTools(server.major, context.toolRoots);
   const isStaging = database.startsWith('tm_stage_');
-  const settings = { ...scope.settings, synchronous_commit: isStaging ? 'off' : 'on' };
+  const settings = { ...scope.settings, row_security: 'on', synchronous_commit: isStaging ? 'off' : 'on' };
   const { env, cleanUp } = await libpqEnvironment(connection, context, { applicationName, database, settings });
   try {
     const source = await part.open();
@@ -35,6 +35,8 @@ export async function loadArchive(
       args: [
         '--exit-on-error',
         '--no-password',
+        // A materialized view is filled by its owner, whom row security may concern. Rows are loaded before any of it is in force.
+        '--enable-row-security',
         ...(isStaging ? [] : ['--single-transaction']),
         '-d',
         databaseConninfo(database),

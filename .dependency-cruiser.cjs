@@ -5,8 +5,8 @@
 const MATRIX = {
   domain: [],
   // spawn-child takes the inherited part of the environment from the one place that reads it.
-  platform: ['config.ts'],
-  'config.ts': ['platform'],
+  platform: ['config'],
+  config: ['platform'],
   engines: ['platform'],
   // The pipeline encrypts and the manifest is sealed.
   storage: ['platform', 'keys'],
@@ -19,11 +19,11 @@ const MATRIX = {
   // The names of workflows and the types of the activities they call are the contract between the two sides.
   activities: ['platform', 'engines', 'storage', 'recovery', 'catalog', 'keys', 'notify', 'workflows/contract'],
   usecases: ['platform', 'catalog', 'keys', 'storage', 'workflows/contract'],
-  api: ['platform', 'config.ts', 'usecases'],
-  workers: ['platform', 'config.ts', 'activities', 'workflows', 'catalog', 'keys'],
+  api: ['platform', 'config', 'usecases'],
+  workers: ['platform', 'config', 'activities', 'workflows', 'catalog', 'keys'],
   // The names of the search attributes that it registers.
-  embedded: ['platform', 'config.ts', 'workflows/contract'],
-  cli: ['platform', 'config.ts'],
+  embedded: ['platform', 'config', 'workflows/contract'],
+  cli: ['platform', 'config'],
 };
 
 /** Files of src/workflows that other layers may know; they hold names, messages and types, no workflow. */
@@ -37,10 +37,10 @@ const COMMANDS = {
   'extract|import|extract-[a-z-]+': ['storage', 'keys', 'engines', 'recovery'],
 };
 
-const layerPath = (layer) =>
-  layer === 'workflows/contract'
-    ? WORKFLOW_CONTRACT
-    : `^src/${layer.endsWith('.ts') ? layer.replace('.', '\\.') : `${layer}/`}`;
+const layerPath = (layer) => {
+  if (layer === 'config') return '^src/config[a-z-]*\\.ts$';
+  return layer === 'workflows/contract' ? WORKFLOW_CONTRACT : `^src/${layer}/`;
+};
 const only = (name, from, layers) => ({
   name,
   severity: 'error',

@@ -4,7 +4,6 @@ import { describeEnvironment, loadConfig, ownEnvironment } from '../config.js';
 import { TidemarkError } from '../domain/errors.js';
 import type { Finding } from './doctor-checks.js';
 import { runDoctorChecks } from './doctor-checks.js';
-import { checkSearchAttributes } from './doctor-temporal.js';
 
 const headings: Record<Finding['area'], string> = {
   host: 'This machine',
@@ -70,7 +69,12 @@ export function registerDoctor(program: Command): void {
     .option('--json', 'print one JSON object')
     .action(async (options: { json?: true }) => {
       const { config, faults } = loadOrReport();
-      const findings = [...(await runDoctorChecks(config)), ...(await checkSearchAttributes(config)), ...faults];
+      // Loaded here: the doctor must answer where the libraries of a worker would not even load.
+      const temporal =
+        config.temporal.address === undefined
+          ? []
+          : await (await import('./doctor-temporal.js')).checkSearchAttributes(config);
+      const findings = [...(await runDoctorChecks(config)), ...temporal, ...faults];
       const environment = describeEnvironment();
       const missing = findings.filter(({ state }) => state === 'missing').length;
       if (options.json) {

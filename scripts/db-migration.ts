@@ -29,7 +29,9 @@ if (exitCode === 0 || !stdout) {
 const stamp = new Date().toISOString().replace(/\D/g, '').slice(0, 14);
 const folder = join(migrationsFolder, `${stamp}_${name}`);
 await mkdir(folder, { recursive: true });
-await writeFile(join(folder, 'migration.sql'), stdout);
+// The schema is there in every database, and the statement asks for a right on the database that a plain owner of tables lacks.
+const script = stdout.replace('-- CreateSchema\nCREATE SCHEMA IF NOT EXISTS "public";\n\n', '');
+await writeFile(join(folder, 'migration.sql'), script);
 await writeFile(join(folder, 'schema.prisma'), schema);
 console.log(`Wrote prisma/migrations/${stamp}_${name}. Read the script before you commit it.`);
 process.exit(0);

@@ -14,7 +14,6 @@ import {
   RawAesWrappingSuiteIdentifier,
 } from '@aws-crypto/client-node';
 import { AdoptedStream } from './adopt-stream.js';
-import { guardDecryption } from './guard-decryption.js';
 
 /** As recorded in manifests. */
 export const encryptionSuite = 'AES-256-GCM-HKDF-SHA512-COMMIT-KEY (0x0478), 1 MiB frames';
@@ -92,7 +91,7 @@ export function encryptStream(key: NamedKey, context: EncryptionContext): Duplex
  * What it gives counts only when it ends without an error: a damaged last frame is reported after all before it was given out.
  */
 export function decryptStream(key: NamedKey, context: EncryptionContext): Duplex {
-  const inner = guardDecryption(client.decryptUnsignedMessageStream(keyring(key)));
+  const inner = client.decryptUnsignedMessageStream(keyring(key));
   const stream = new AdoptedStream(inner);
   inner.once('MessageHeader', (header: { encryptionContext: EncryptionContext }) => {
     if (!sameContext(header.encryptionContext, context)) stream.destroy(new ContextMismatch());

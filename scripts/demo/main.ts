@@ -3,16 +3,17 @@
  * the API, restores it under another name and shows the comparison. On a terminal it keeps serving until Ctrl-C; otherwise, or with
  * `--exit`, it stops everything and exits 0 only if every comparison was equal.
  */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { program } from 'commander';
 import { loadConfig } from '../../src/config.js';
-import type { ApiClient } from './api-client.js';
-import { createApiClient } from './api-client.js';
+import type { ApiClient } from '../lib/api-client.js';
+import type { ServiceProcess } from '../lib/service-process.js';
+import { embeddedDestination, isServiceRunning, startServiceProcess } from '../lib/service-process.js';
 import { readGeonames } from './geonames.js';
 import type { DemoResult } from './protect-source.js';
 import { protectSource } from './protect-source.js';
 import { printAddresses, printResults } from './report.js';
-import type { RunningService } from './service.js';
-import { startService } from './service.js';
 import type { DemoSource } from './sources.js';
 import { startSources } from './sources.js';
 
@@ -28,13 +29,13 @@ const stayUp = process.stdout.isTTY === true && options.exit !== true;
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
 
-let service: RunningService | undefined;
+let service: ServiceProcess | undefined;
 let sources: DemoSource[] = [];
 let failed = false;
 try {
   const config = loadConfig();
   say('Starting Tidemark: catalog, Temporal, S3 store, mail sink, API, workers …');
-  service = await startService(config, stopping.signal);
+  service = await startServiceProcess({ home: emptyHome(), signal: stopping.signal });
   say('Starting a real server per engine and loading the gazetteer …');
   const tables = readGeonames();
   sources = await startSources({
@@ -45,10 +46,9 @@ try {
     say,
     signal: stopping.signal,
   });
-  const api = createApiClient(service.addresses.api, service.token);
-  const results = await protectAll(api, service, sources);
+  const results = await protectAll(service, sources);
   printResults(results);
-  printAddresses(service.addresses);
+  printAddresses(service.run(), service.home);
   failed = results.length === 0 || results.some((result) => !result.equal);
   if (stayUp) {
     say('\nEverything keeps running: open the addresses above. Ctrl-C stops it.');
@@ -65,14 +65,23 @@ try {
 }
 process.exit(failed ? 1 : 0);
 
-async function protectAll(
-  api: ApiClient,
-  running: RunningService,
-  demoSources: readonly DemoSource[],
-): Promise<DemoResult[]> {
+/**
+ * The demo's own state, beside `.tidemark`, which `npm start` uses and the demo never touches. Emptied first, so that every run tells the
+ * same story.
+ */
+function emptyHome(): string {
+  const home = join(process.cwd(), '.tidemark-demo');
+  if (isServiceRunning(home)) throw new Error('a demo of this checkout runs already; stop it first');
+  rmSync(home, { recursive: true, force: true });
+  mkdirSync(home, { mode: 0o711 });
+  return home;
+}
+
+async function protectAll(running: ServiceProcess, demoSources: readonly DemoSource[]): Promise<DemoResult[]> {
+  const api: ApiClient = running.api;
   const destination = await api.post<{ id: string }>('/v1/destinations', {
     name: 'demo store',
-    ...running.destination,
+    ...embeddedDestination(running.run(), 'demo'),
   });
   const results: DemoResult[] = [];
   for (const source of demoSources) {

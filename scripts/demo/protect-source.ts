@@ -1,5 +1,4 @@
-import type { ApiClient } from './api-client.js';
-import { ApiProblem } from './api-client.js';
+import type { ApiClient } from '../lib/api-client.js';
 import type { DemoSource } from './sources.js';
 
 export type DemoResult = {
@@ -59,8 +58,10 @@ export async function protectSource(
   const asked = await api.post<Backup>('/v1/backups', { planId: plan.id, label: 'demo' });
   const backup = await api.untilSettled<Backup>(`/v1/backups/${asked.id}`);
   if (backup.status !== 'completed')
-    throw new ApiProblem(`${source.title}: the backup ${backup.status}: ${backup.error?.message}`);
-  const files = await api.get<{ location: string }>(`/v1/backups/${backup.id}/files`);
+    throw new Error(`${source.title}: the backup ${backup.status}: ${backup.error?.message}`);
+  const files = await api.get<{ location: string; items: { objects?: { key: string }[] }[] }>(
+    `/v1/backups/${backup.id}/files`,
+  );
   say(`  ${source.title}: backup ${backup.id} completed`);
 
   const restoredName = `${source.database}_restored`;
@@ -70,7 +71,7 @@ export async function protectSource(
   });
   const restore = await api.untilSettled<Restore>(`/v1/restores/${started.id}`);
   if (restore.status !== 'completed')
-    throw new ApiProblem(`${source.title}: the restore ${restore.status}: ${restore.error?.message}`);
+    throw new Error(`${source.title}: the restore ${restore.status}: ${restore.error?.message}`);
   say(`  ${source.title}: restored as ${restoredName}, compared ${restore.comparison?.equal ? 'equal' : 'DIFFERENT'}`);
 
   return {

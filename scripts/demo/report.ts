@@ -1,6 +1,7 @@
+import { join } from 'node:path';
 import Table from 'cli-table3';
+import type { RunInfo } from '../../src/embedded/run-file.js';
 import type { DemoResult } from './protect-source.js';
-import type { ServiceAddresses } from './service.js';
 
 /** The table at the end of the demo: one line per engine, with what was compared and how it was proven. */
 export function printResults(results: readonly DemoResult[]): void {
@@ -27,9 +28,9 @@ export function printResults(results: readonly DemoResult[]): void {
   for (const result of results) console.log(`  ${result.title}: ${result.place}`);
 }
 
-export function printAddresses(addresses: ServiceAddresses): void {
-  console.log(`\nAPI docs         ${addresses.docs}`);
-  console.log(`Temporal Web UI  ${addresses.temporalUi}`);
-  console.log(`API              ${addresses.api}`);
-  console.log(`Admin            ${addresses.credentials}`);
+export function printAddresses(run: RunInfo, home: string): void {
+  console.log(`\nAPI docs         ${run.docs}`);
+  console.log(`Temporal Web UI  ${run.temporalUi}`);
+  console.log(`Mail             ${run.mail?.view}`);
+  console.log(`Admin            ${join(home, 'admin-credentials')}`);
 }

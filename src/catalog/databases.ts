@@ -90,23 +90,34 @@ export async function markDatabaseDeleted(queries: CatalogQueries, id: string): 
 /** Ids that keep a database from being deleted: plans, replicas, runs under way, restores that use its credentials. */
 export async function findDatabaseReferences(queries: CatalogQueries, id: string): Promise<string[]> {
   const active = { in: ['pending', 'in_progress'] };
-  const [plans, replicas, backups, restores] = await Promise.all([
-    queries.plan.findMany({ where: { databaseId: id, deletedAt: null }, select: { id: true }, take: 100 }),
-    queries.database.findMany({ where: { primaryId: id, deletedAt: null }, select: { id: true }, take: 100 }),
-    queries.backup.findMany({ where: { databaseId: id, status: active }, select: { id: true }, take: 100 }),
-    queries.restore.findMany({
-      where: {
-        targetDatabaseId: id,
-        OR: [
-          { status: active },
-          { activeKey: { not: null } },
-          // The kept former content can only be dropped or put back with these credentials.
-          { previousName: { not: null }, previousDroppedAt: null },
-        ],
-      },
-      select: { id: true },
-      take: 100,
-    }),
-  ]);
+  // One after the other: they share the connection of the transaction.
+  const plans = await queries.plan.findMany({
+    where: { databaseId: id, deletedAt: null },
+    select: { id: true },
+    take: 100,
+  });
+  const replicas = await queries.database.findMany({
+    where: { primaryId: id, deletedAt: null },
+    select: { id: true },
+    take: 100,
+  });
+  const backups = await queries.backup.findMany({
+    where: { databaseId: id, status: active },
+    select: { id: true },
+    take: 100,
+  });
+  const restores = await queries.restore.findMany({
+    where: {
+      targetDatabaseId: id,
+      OR: [
+        { status: active },
+        { activeKey: { not: null } },
+        // The kept former content can only be dropped or put back with these credentials.
+        { previousName: { not: null }, previousDroppedAt: null },
+      ],
+    },
+    select: { id: true },
+    take: 100,
+  });
   return [...plans, ...replicas, ...backups, ...restores].map((row) => row.id);
 }

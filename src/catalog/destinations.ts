@@ -79,23 +79,26 @@ export async function markDestinationDeleted(queries: CatalogQueries, id: string
  */
 export async function findDestinationReferences(queries: CatalogQueries, id: string): Promise<string[]> {
   const active = { in: ['pending', 'in_progress'] };
-  const [plans, backups, restores] = await Promise.all([
-    queries.plan.findMany({ where: { destinationId: id, deletedAt: null }, select: { id: true }, take: 100 }),
-    queries.backup.findMany({
-      where: {
-        destinationId: id,
-        deletedAt: null,
-        OR: [{ status: active }, { deleteRequestedAt: { not: null } }],
-      },
-      select: { id: true },
-      take: 100,
-    }),
-    queries.restore.findMany({
-      where: { backup: { destinationId: id }, status: active },
-      select: { id: true },
-      take: 100,
-    }),
-  ]);
+  // One after the other: they share the connection of the transaction.
+  const plans = await queries.plan.findMany({
+    where: { destinationId: id, deletedAt: null },
+    select: { id: true },
+    take: 100,
+  });
+  const backups = await queries.backup.findMany({
+    where: {
+      destinationId: id,
+      deletedAt: null,
+      OR: [{ status: active }, { deleteRequestedAt: { not: null } }],
+    },
+    select: { id: true },
+    take: 100,
+  });
+  const restores = await queries.restore.findMany({
+    where: { backup: { destinationId: id }, status: active },
+    select: { id: true },
+    take: 100,
+  });
   return [...plans, ...backups, ...restores].map((row) => row.id);
 }
 

@@ -21,11 +21,10 @@ export async function markKeyExported(queries: CatalogQueries, id: string): Prom
 
 /** Everything sealed under the master key, for its rotation. Runs in the rotation's transaction. */
 export async function findAllSealed(queries: CatalogQueries) {
-  const [installation, keys, secrets] = await Promise.all([
-    queries.installation.findFirst(),
-    queries.wrappingKey.findMany({ orderBy: { id: 'asc' } }),
-    queries.secret.findMany({ orderBy: { id: 'asc' } }),
-  ]);
+  // One after the other: they share the connection of the transaction.
+  const installation = await queries.installation.findFirst();
+  const keys = await queries.wrappingKey.findMany({ orderBy: { id: 'asc' } });
+  const secrets = await queries.secret.findMany({ orderBy: { id: 'asc' } });
   return { installation, keys, secrets };
 }
 

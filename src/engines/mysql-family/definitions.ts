@@ -1,6 +1,7 @@
 import { quoteName } from './quote.js';
 import type { Row, Session } from './session.js';
 import type { TableEntry } from './table-shapes.js';
+import { plainTrigger } from './trigger-text.js';
 
 export type ObjectType =
   | 'table'
@@ -109,7 +110,8 @@ export async function eventsOf(session: Session, schema: string): Promise<Object
 export async function triggersOf(session: Session, schema: string): Promise<ObjectDefinition[]> {
   const found: ObjectDefinition[] = [];
   for (const row of await listTriggers(session, schema)) {
-    found.push(await showCreate(session, 'TRIGGER', 'trigger', row.name ?? '', row.definer ?? null));
+    const trigger = await showCreate(session, 'TRIGGER', 'trigger', row.name ?? '', row.definer ?? null);
+    found.push({ ...trigger, statement: plainTrigger(trigger.statement) });
   }
   return found;
 }

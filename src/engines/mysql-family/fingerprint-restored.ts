@@ -1,4 +1,5 @@
 import type { Fingerprint } from '../../domain/fingerprint.js';
+import { enabledText } from './event-state.js';
 import { assembleFingerprint, readCounters, readRows, readStructure } from './fingerprint.js';
 import { isStaging } from './restore-names.js';
 import type { RestoreNotes } from './restore-notes.js';
@@ -26,14 +27,6 @@ function applyNotes(print: Fingerprint, notes: RestoreNotes): Fingerprint {
         object.type === 'event' && enabled.has(object.name) ? enabledText(object.definition) : object.definition,
     })),
   };
-}
-
-/** The head of an event's definition up to its state; quoted parts are skipped as a whole. */
-const EVENT_STATE =
-  /^((?:`(?:[^`]|``)*`|'(?:[^'\\]|\\.|'')*'|[^`'])*? ON COMPLETION (?:NOT )?PRESERVE )DISABLE(?= (?:COMMENT |DO ))/;
-
-export function enabledText(definition: string): string {
-  return definition.replace(EVENT_STATE, '$1ENABLE');
 }
 
 /** The fingerprint of a database on the target server that nobody writes to. */

@@ -10,7 +10,7 @@ import { readAccounts } from './require-accounts.js';
 import { checksumTable } from './row-checksum.js';
 import type { Session } from './session.js';
 import type { TableEntry } from './table-shapes.js';
-import { listTables, readTableShapes } from './table-shapes.js';
+import { readTableShapes } from './table-shapes.js';
 
 /** What does not belong to a snapshot and must be read while nothing is written: counters. */
 export type Counters = Pick<Fingerprint, 'sequences' | 'autoIncrement'>;

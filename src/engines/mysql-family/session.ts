@@ -16,6 +16,8 @@ export type SessionOptions = {
   /** Shown in the server's connection attributes: `tidemark <restoreId> <attempt>`. */
   readonly name: string;
   readonly signal: AbortSignal;
+  /** Character set in which statements are sent; default utf8mb4. */
+  readonly characterSet?: string | undefined;
 };
 
 /** One connection with fixed settings, so that the same content reads the same on every server. */
@@ -67,7 +69,7 @@ export async function openSession(connection: DatabaseConnection, options: Sessi
       password: connection.password,
       ...(options.database === null ? {} : { database: options.database }),
       ...(ssl ? { ssl } : {}),
-      charset: 'utf8mb4',
+      charset: options.characterSet ?? 'utf8mb4',
       connectTimeout: CONNECT_TIMEOUT_MS,
       multipleStatements: false,
       // Without the flag the server could ask this process for its files (LOAD DATA LOCAL).
@@ -128,7 +130,7 @@ export async function openSession(connection: DatabaseConnection, options: Sessi
     },
   };
   try {
-    for (const sql of settings) await rows(sql);
+    for (const sql of settings) if (options.characterSet === undefined || !sql.startsWith('SET NAMES')) await rows(sql);
     for (const sql of connection.engine === 'mysql' ? mysqlSettings : mariadbSettings) await rows(sql);
   } catch (error) {
     session.destroy();

@@ -33,7 +33,7 @@ const WORKFLOW_CONTRACT = 'src/workflows/(names|messages|activity-types)\\.ts$';
 const COMMANDS = {
   'up|serve|worker|start-[a-z-]+': ['api', 'workers', 'embedded', 'usecases', 'catalog', 'keys'],
   'admin|keys': ['catalog', 'keys', 'usecases', 'embedded'],
-  'doctor|doctor-[a-z]+': ['workers', 'workflows/contract'],
+  'doctor|doctor-[a-z]+': ['usecases', 'workflows/contract'],
   'extract|import|extract-[a-z-]+': ['storage', 'keys', 'engines', 'recovery'],
 };
 

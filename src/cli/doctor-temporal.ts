@@ -1,6 +1,6 @@
 import type { Config } from '../config.js';
 import { TidemarkError } from '../domain/errors.js';
-import { connectTemporal } from '../workers/connect-temporal.js';
+import { connectTemporal } from '../usecases/service/connect-temporal.js';
 import { searchAttributeNames } from '../workflows/names.js';
 import type { Finding } from './doctor-checks.js';
 
@@ -13,12 +13,15 @@ export async function checkSearchAttributes(config: Config): Promise<Finding[]> 
   if (address === undefined) return [];
   const name = 'search attributes';
   try {
-    const connection = await connectTemporal(config);
+    const temporal = await connectTemporal(config.temporal);
     try {
+      const { connection } = temporal.client;
       const { customAttributes } = await connection.withDeadline(Date.now() + 5_000, () =>
         connection.operatorService.listSearchAttributes({ namespace }),
       );
-      const unknown = Object.values(searchAttributeNames).filter((attribute) => !(attribute in customAttributes));
+      const unknown = Object.values(searchAttributeNames).filter(
+        (attribute) => !(attribute in (customAttributes ?? {})),
+      );
       if (unknown.length === 0)
         return [{ area: 'service', name, state: 'ok', detail: `registered in ${namespace}`, remedy: null }];
       const words = unknown.map((attribute) => `--name ${attribute} --type Keyword`).join(' ');
@@ -27,7 +30,7 @@ export async function checkSearchAttributes(config: Config): Promise<Finding[]> 
         { area: 'service', name, state: 'wanting', detail: `${namespace} does not know ${unknown.join(', ')}`, remedy },
       ];
     } finally {
-      await connection.close();
+      await temporal.close();
     }
   } catch (error) {
     const detail =

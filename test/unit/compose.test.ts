@@ -2,25 +2,13 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
 import { configVariables } from '../../src/config.js';
+import { readComposeFile } from '../support/compose-file.js';
 
 const root = resolve(import.meta.dirname, '../..');
 const read = (path: string) => readFileSync(resolve(root, path), 'utf8');
 
-type Service = {
-  image?: string;
-  build?: string;
-  command?: string[];
-  environment?: Record<string, string>;
-  depends_on?: Record<string, { condition: string }>;
-  volumes?: string[];
-  healthcheck?: { test: string[] };
-};
-const compose = parse(read('docker-compose.yml'), { merge: true }) as {
-  services: Record<string, Service>;
-  volumes: Record<string, unknown>;
-};
+const compose = readComposeFile();
 const own = Object.entries(compose.services).filter(([, service]) => service.build !== undefined);
 
 describe('docker-compose.yml', () => {

@@ -43,6 +43,8 @@ describe('plans', () => {
     { type: 'cron', expression: '30 2 * * *', timezone: 'Europe/Berlin' } as const,
     { type: 'cron', expression: '*/15 8-17 * jan-jun mon-fri', timezone: 'America/New_York' } as const,
     { type: 'cron', expression: '0 4 13 * 5', timezone: 'UTC' } as const,
+    { type: 'cron', expression: '0 4 */2 * SUN', timezone: 'UTC' } as const,
+    { type: 'cron', expression: '5 */6 * * 7', timezone: 'UTC' } as const,
     { type: 'cron', expression: '0 0 1,15 * *', timezone: 'Asia/Kolkata' } as const,
   ])('say the next five runs exactly as Temporal will do them: $type $expression $everySeconds', async (schedule) => {
     const { context, admin } = stack;

@@ -85,6 +85,6 @@ export function catchupWindowOf(schedule: Schedule, now: Date): number {
  */
 export function temporalCronLines(expression: string): string[] {
   const [minute, hour, day, month, weekday] = expression.trim().split(/\s+/);
-  if (day?.startsWith('*') || weekday?.startsWith('*')) return [[minute, hour, day, month, weekday].join(' ')];
+  if (day === '*' || weekday === '*') return [[minute, hour, day, month, weekday].join(' ')];
   return [`${minute} ${hour} ${day} ${month} *`, `${minute} ${hour} * ${month} ${weekday}`];
 }

@@ -126,16 +126,18 @@ debs() { # suite, folder, package...: unpacked into the folder, hashes checked a
 
 # ---- Go ----
 use_private_go() {
-  if [ ! -e "$work/go-root/READY" ]; then
+  local version root=$work/go-root
+  if [ ! -e "$root/READY" ]; then
     say "fetching Debian's Go compiler (kept only while it builds)"
-    rm -rf "$work/go-root"
-    debs sid "$work/go-root" golang-1.26-go golang-1.26-src
-    touch "$work/go-root/READY"
+    rm -rf "$root"
+    use_suite sid                                 # 1.25 or later is needed; sid keeps the newest and drops the others in time
+    version=$(apt-cache pkgnames golang-1. | sed -n 's/^golang-\(1\.[0-9]*\)-go$/\1/p' | sort -V | tail -n 1)
+    debs sid "$root" "golang-$version-go" "golang-$version-src"
+    echo "$version" > "$root/READY"
   fi
-  export GOROOT=$work/go-root/usr/lib/go-1.26 GOTOOLCHAIN=local
+  export GOROOT; GOROOT=$root/usr/lib/go-$(cat "$root/READY")
+  export GOTOOLCHAIN=local
   go=$GOROOT/bin/go
-  # Debian splits the tree: what the compiler needs of /usr/share/go-1.26 is reached by relative links.
-  [ -e "$GOROOT/src/fmt" ] || ln -sfn ../../share/go-1.26/src "$GOROOT/src"
   "$go" version >&2
 }
 

@@ -13,6 +13,8 @@ const commands: Record<string, () => Promise<(program: Command) => void>> = {
   serve: async () => (await import('./serve.js')).registerServe,
   worker: async () => (await import('./worker.js')).registerWorker,
   admin: async () => (await import('./admin.js')).registerAdmin,
+  keys: async () => (await import('./keys.js')).registerKeys,
+  extract: async () => (await import('./extract.js')).registerExtract,
   doctor: async () => (await import('./doctor.js')).registerDoctor,
 };
 

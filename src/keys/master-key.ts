@@ -6,6 +6,8 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -84,15 +86,39 @@ export function newMasterKey(): MasterKey {
   return { bytes: Uint8Array.from(randomBytes(KEY_BYTES)) };
 }
 
+/**
+ * Puts another master key in the place of `<home>/master.key`, durably; the former one stays as `master.key.previous` (0600), because it
+ * opens the catalog again if a rotation broke off between this and its commit.
+ */
+export function replaceMasterKeyFile(home: string, key: MasterKey): { path: string; previous: string } {
+  const path = join(home, MASTER_KEY_FILE);
+  const previous = `${path}.previous`;
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  writeDurably(temporary, formatKey(key.bytes));
+  rmSync(previous, { force: true });
+  // Linked, not moved: there is no moment without a master.key.
+  linkSync(path, previous);
+  renameSync(temporary, path);
+  syncFolder(home);
+  return { path, previous };
+}
+
+/** Writes a key into a new file (0600). Throws `master_key_invalid` when something is there. */
+export function writeNewKeyFile(path: string, key: MasterKey): void {
+  try {
+    writeDurably(path, formatKey(key.bytes));
+  } catch (error) {
+    throw unusable(`The key file ${path} cannot be written (${(error as NodeJS.ErrnoException).code}).`);
+  }
+}
+
 /** Writes the key beside its place and links it in: a crash leaves no half key, and the loser of a race takes the winner's. */
 function createKeyFile(home: string, path: string): boolean {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   writeDurably(temporary, formatKey(newMasterKey().bytes));
   try {
     linkSync(temporary, path);
-    const directory = openSync(home, 'r');
-    fsyncSync(directory);
-    closeSync(directory);
+    syncFolder(home);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
@@ -100,6 +126,12 @@ function createKeyFile(home: string, path: string): boolean {
   } finally {
     unlinkSync(temporary);
   }
+}
+
+function syncFolder(path: string): void {
+  const folder = openSync(path, 'r');
+  fsyncSync(folder);
+  closeSync(folder);
 }
 
 function writeDurably(path: string, text: string): void {

@@ -58,7 +58,8 @@ export async function verifyMasterKey(master: MasterKey, installationId: string,
     throw new TidemarkError(
       'wrong_master_key',
       'The master key is not the one this installation was made with. Nothing was started or changed. ' +
-        'Set TIDEMARK_MASTER_KEY, or put the file master.key, to the key that was saved.',
+        'Set TIDEMARK_MASTER_KEY, or the file master.key in TIDEMARK_HOME, to the key that was saved. ' +
+        'If a rotation of the master key broke off, that is master.key.previous.',
       { object: installationId },
     );
   }

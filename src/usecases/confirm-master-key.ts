@@ -1,11 +1,11 @@
 import { recordAudit } from '../catalog/audit-events.js';
 import { confirmMasterKeyRow } from '../catalog/installations.js';
-import type { Principal, UsecaseContext } from './context.js';
+import type { KeyContext, Principal } from './context.js';
 import { assertAdmin } from './shared/refusals.js';
 
 /** An admin says that the master key is saved elsewhere; until then the service reminds at every start. */
 export async function confirmMasterKey(
-  context: UsecaseContext,
+  context: KeyContext,
   principal: Principal,
 ): Promise<{ masterKeyConfirmedAt: string }> {
   assertAdmin(principal, 'confirm the master key');

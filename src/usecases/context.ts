@@ -14,6 +14,9 @@ export type UsecaseContext = {
   readonly logger: Logger;
 };
 
+/** What the use cases about keys need; a command on the machine has no connection to Temporal. */
+export type KeyContext = Pick<UsecaseContext, 'catalog' | 'masterKey' | 'installationId'>;
+
 export type UsecaseOptions = {
   /** Roots under which `directory` destinations may lie (TIDEMARK_DIRECTORY_ROOTS). */
   readonly directoryRoots: readonly string[];

@@ -5,7 +5,7 @@ import { findAllSealed, lockSealed, replaceSealedKey } from '../catalog/wrapping
 import { TidemarkError } from '../domain/errors.js';
 import { resealAll } from '../keys/rotate-master-key.js';
 import type { MasterKey } from '../keys/types.js';
-import type { Principal, UsecaseContext } from './context.js';
+import type { KeyContext, Principal } from './context.js';
 import { assertAdmin } from './shared/refusals.js';
 
 /**
@@ -15,7 +15,7 @@ import { assertAdmin } from './shared/refusals.js';
  * for `tidemark extract`, or export the keys of the plans.
  */
 export async function rotateMasterKey(
-  context: UsecaseContext,
+  context: KeyContext,
   principal: Principal,
   input: { to: MasterKey; putInPlace: () => Promise<void> },
 ): Promise<{ wrappingKeys: number; secrets: number }> {

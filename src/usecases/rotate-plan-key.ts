@@ -3,12 +3,12 @@ import { changePlan, findPlan, lockPlan } from '../catalog/plans.js';
 import { insertWrappingKey, retireWrappingKey } from '../catalog/wrapping-keys.js';
 import { TidemarkError } from '../domain/errors.js';
 import { createWrappingKey } from '../keys/wrapping-key.js';
-import type { Principal, UsecaseContext } from './context.js';
+import type { KeyContext, Principal } from './context.js';
 import { assertAdmin, notFound } from './shared/refusals.js';
 
 /** Gives a plan a new wrapping key for the backups from now on. Those made before stay readable under the old one. */
 export async function rotatePlanKey(
-  context: UsecaseContext,
+  context: KeyContext,
   principal: Principal,
   input: { planId: string },
 ): Promise<{ keyId: string; retiredKeyId: string }> {

@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { TidemarkError } from '../domain/errors.js';
+import type { DestinationConfig } from '../storage/destination.js';
+
+const credentialsSchema = z.object({
+  accessKeyId: z.string().min(1),
+  secretAccessKey: z.string().min(1),
+  endpoint: z.string().optional(),
+  region: z.string().optional(),
+});
+
+export type DestinationOptions = {
+  /** `s3://bucket/prefix` or a folder. */
+  readonly from: string;
+  readonly credentials: string | undefined;
+  readonly endpoint: string | undefined;
+  readonly region: string | undefined;
+  /** `bucket.host` addresses instead of `host/bucket`. */
+  readonly virtualHosted: boolean;
+};
+
+/** Where to read from, by the options of `tidemark extract`. Credentials come from a file: arguments can be read by every user of the machine. */
+export function parseDestination(options: DestinationOptions): DestinationConfig {
+  const match = /^s3:\/\/([^/]+)\/?(.*)$/.exec(options.from);
+  if (!match?.[1]) return { type: 'directory', path: resolve(options.from), prefix: '' };
+  const credentials = readCredentials(options.credentials);
+  const endpoint = options.endpoint ?? credentials.endpoint ?? null;
+  if (endpoint !== null && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
+    throw new TidemarkError(
+      'invalid_request',
+      `${endpoint} is not an address of an S3 store: it takes http:// or https://.`,
+    );
+  }
+  return {
+    type: 's3',
+    endpoint,
+    bucket: match[1],
+    region: options.region ?? credentials.region ?? 'us-east-1',
+    prefix: match[2] ?? '',
+    accessKeyId: credentials.accessKeyId,
+    secretAccessKey: credentials.secretAccessKey,
+    forcePathStyle: !options.virtualHosted,
+  };
+}
+
+function readCredentials(path: string | undefined): z.infer<typeof credentialsSchema> {
+  const wanted = 'a JSON file {"accessKeyId": "…", "secretAccessKey": "…", "endpoint"?: "…", "region"?: "…"}';
+  if (path === undefined) {
+    throw new TidemarkError('invalid_request', `An S3 store needs --credentials FILE, ${wanted}.`);
+  }
+  try {
+    return credentialsSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch {
+    // Without the cause: a parse error quotes what it read.
+    throw new TidemarkError('invalid_request', `${path} is not ${wanted}.`);
+  }
+}

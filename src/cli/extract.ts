@@ -1,0 +1,178 @@
+import type { Command } from 'commander';
+import { loadConfig } from '../config.js';
+import { isTidemarkError, TidemarkError } from '../domain/errors.js';
+import type { ExtractedFile } from '../storage/extract-backup.js';
+import { extractBackup } from '../storage/extract-backup.js';
+import type { FoundBackup } from '../storage/list-backups.js';
+import { listBackups } from '../storage/list-backups.js';
+import type { Manifest } from '../storage/manifest.js';
+import { openDestination } from '../storage/open-destination.js';
+import type { VerifiedManifest } from '../storage/read-manifest.js';
+import { readManifest } from '../storage/read-manifest.js';
+import { parseDestination } from './extract-destination.js';
+import { collectKeys, extractKeyOpener } from './extract-keys.js';
+
+type Options = {
+  from: string;
+  credentials?: string;
+  endpoint?: string;
+  region?: string;
+  virtualHosted?: boolean;
+  masterKey?: string;
+  wrappingKey: string[];
+  backup?: string;
+  database?: string;
+  out?: string;
+  overwrite?: boolean;
+  fingerprint?: boolean;
+  json?: boolean;
+};
+
+/** `tidemark extract`: from a destination and a key to the engine's own files, without the service and without its catalog. */
+export function registerExtract(program: Command): void {
+  program
+    .command('extract')
+    .description("Turn a stored backup into the engine's own files, with the destination and a key alone")
+    .requiredOption('--from <place>', 's3://bucket/prefix, or the folder of a directory destination')
+    .option('--credentials <file>', 'JSON file with accessKeyId and secretAccessKey of an S3 store')
+    .option('--endpoint <url>', 'address of an S3 store that is not AWS')
+    .option('--region <name>', 'region of the bucket (default: us-east-1)')
+    .option('--virtual-hosted', 'address the bucket as bucket.host instead of host/bucket')
+    .option(
+      '--master-key <file>',
+      'file with the master key (default: TIDEMARK_MASTER_KEY, then TIDEMARK_HOME/master.key)',
+    )
+    .option('--wrapping-key <file>', 'a key exported by `tidemark keys export`; may be repeated', append, [])
+    .option('--backup <id>', 'the backup to extract; without it the backups found are listed')
+    .option('--database <id>', 'only backups of this database')
+    .option('--out <folder>', 'where the files go (default: ./<backup id>)')
+    .option('--overwrite', 'replace files that are there')
+    .option('--fingerprint', 'also write the fingerprint of the content')
+    .option('--json', 'print JSON')
+    .action(runExtract);
+}
+
+const append = (value: string, earlier: string[]) => [...earlier, value];
+
+async function runExtract(options: Options): Promise<void> {
+  const { home, masterKey } = loadConfig();
+  const keys = collectKeys({
+    masterKeyFile: options.masterKey,
+    wrappingKeyFiles: options.wrappingKey,
+    fromEnv: masterKey,
+    home,
+  });
+  const config = parseDestination({
+    from: options.from,
+    credentials: options.credentials,
+    endpoint: options.endpoint,
+    region: options.region,
+    virtualHosted: options.virtualHosted ?? false,
+  });
+  const interrupt = new AbortController();
+  const onSignal = () => interrupt.abort(new TidemarkError('cancelled', 'Interrupted; nothing half-written was left.'));
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  const signal = interrupt.signal;
+  // Any folder: whoever runs this reads with their own rights.
+  const destination = openDestination(config, { directoryRoots: 'any' });
+  try {
+    const openKey = extractKeyOpener(keys, destination, signal);
+    const read = (found: FoundBackup) => readManifest({ destination, ...found, openKey, signal });
+    const found: FoundBackup[] = [];
+    for await (const backup of listBackups({ destination, signal })) {
+      if (options.database === undefined || backup.databaseId === options.database) found.push(backup);
+    }
+    if (options.backup === undefined) return await printList(found, read, options.json ?? false);
+    const wanted = found.find((backup) => backup.backupId === options.backup);
+    if (!wanted) {
+      throw new TidemarkError('manifest_missing', `There is no backup ${options.backup} in ${destination.location}.`, {
+        object: options.backup,
+      });
+    }
+    const backup = await read(wanted);
+    const files = await extractBackup({
+      destination,
+      backup,
+      outDir: options.out ?? wanted.backupId,
+      overwrite: options.overwrite ?? false,
+      withFingerprint: options.fingerprint ?? false,
+      signal,
+    });
+    printFiles(backup.manifest, files, options.json ?? false);
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    destination.close();
+  }
+}
+
+type Listed = FoundBackup & { readonly manifest: Manifest | null; readonly error: string | null };
+
+async function printList(
+  found: readonly FoundBackup[],
+  read: (backup: FoundBackup) => Promise<VerifiedManifest>,
+  json: boolean,
+): Promise<void> {
+  const listed: Listed[] = [];
+  for (const backup of found) {
+    try {
+      listed.push({ ...backup, manifest: (await read(backup)).manifest, error: null });
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error;
+      listed.push({ ...backup, manifest: null, error: error.message });
+    }
+  }
+  listed.sort((a, b) => (b.manifest?.takenAt ?? b.modifiedAt).localeCompare(a.manifest?.takenAt ?? a.modifiedAt));
+  if (json) {
+    const items = listed.map(({ databaseId, backupId, manifest, error }) => ({
+      ...summary(manifest),
+      databaseId,
+      backupId,
+      error,
+    }));
+    console.log(JSON.stringify(items, null, 2));
+    return;
+  }
+  if (listed.length === 0) console.log('No backups were found.');
+  for (const { databaseId, backupId, manifest, error } of listed) {
+    const what = manifest
+      ? `${manifest.takenAt}  ${manifest.source.engine} ${manifest.source.version}  ${manifest.source.database}  ${size(manifest)} bytes`
+      : `not usable: ${error}`;
+    console.log(`${backupId}  ${databaseId}  ${what}${manifest?.label ? `  "${manifest.label}"` : ''}`);
+  }
+}
+
+function summary(manifest: Manifest | null) {
+  if (!manifest) return null;
+  const { kind, label, takenAt, source } = manifest;
+  return {
+    kind,
+    label,
+    takenAt,
+    engine: source.engine,
+    version: source.version,
+    database: source.database,
+    bytes: size(manifest),
+  };
+}
+
+function size(manifest: Manifest): number {
+  return manifest.artifacts.reduce((sum, artifact) => sum + (artifact.role === 'dump' ? artifact.bytes : 0), 0);
+}
+
+function printFiles(manifest: Manifest, files: readonly ExtractedFile[], json: boolean): void {
+  if (json) {
+    console.log(JSON.stringify(files, null, 2));
+    return;
+  }
+  for (const file of files) console.log(`${file.path}  ${file.bytes} bytes  sha256 ${file.sha256}`);
+  console.log(
+    `Verified: every object and every byte is what was written at ${manifest.completedAt}. ${hint(manifest)}`,
+  );
+}
+
+/** How to load it without Tidemark. */
+function hint(manifest: Manifest): string {
+  const { engine, version } = manifest.source;
+  if (engine === 'postgresql') return `Load it with pg_restore of PostgreSQL ${version.split('.')[0]} or later.`;
+  return `Load it with the ${engine === 'mysql' ? 'mysql' : 'mariadb'} client of version ${version} or later.`;
+}

@@ -22,6 +22,8 @@ export type ApiDeps = {
   /** Default: that of the configuration, else the usual one; 0 takes any free port. */
   readonly port?: number;
   readonly limits?: Partial<RateLimits>;
+  /** Default 25 s. */
+  readonly checkTimeoutMs?: number;
 };
 
 export type RunningApi = {
@@ -47,6 +49,7 @@ export async function startApi(deps: ApiDeps): Promise<RunningApi> {
       directoryRoots: config.directoryRoots,
       assertHostAllowed: (host) => policy.assertAllowed(host),
       originalNeedsAdmin: config.originalRestoreAdminOnly,
+      ...(deps.checkTimeoutMs === undefined ? {} : { checkTimeoutMs: deps.checkTimeoutMs }),
     },
   });
   const app = createApp(context, {

@@ -130,8 +130,9 @@ use_private_go() {
   if [ ! -e "$root/READY" ]; then
     say "fetching Debian's Go compiler (kept only while it builds)"
     rm -rf "$root"
-    use_suite sid                                 # 1.25 or later is needed; sid keeps the newest and drops the others in time
-    version=$(apt-cache pkgnames golang-1. | sed -n 's/^golang-\(1\.[0-9]*\)-go$/\1/p' | sort -V | tail -n 1)
+    use_suite sid                                 # 1.25 or later is needed, 1.26 is proven; sid drops old ones in time
+    version=$(apt-cache pkgnames golang-1. | sed -n 's/^golang-\(1\.[0-9]*\)-go$/\1/p' | sort -V)
+    version=$(grep -x '1\.26' <<< "$version" || tail -n 1 <<< "$version")
     debs sid "$root" "golang-$version-go" "golang-$version-src"
     echo "$version" > "$root/READY"
   fi

@@ -40,14 +40,22 @@ export function registerUp(program: Command): void {
 
 const stoppedByPerson = new Error('stopped by a signal');
 
+/** Ctrl-C below `npm run` comes twice: from the terminal and, forwarded, from npm. Within this time it is the same one, in ms. */
+const FORWARDED_MS = 1_000;
+
 /** The first signal asks, the second insists. Listening from the beginning: a start that is interrupted is undone, not torn. */
 function waitForSignals(): { asked: AbortSignal } {
   const controller = new AbortController();
+  let askedAt = 0;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
+      if (!controller.signal.aborted) {
+        askedAt = Date.now();
+        controller.abort(stoppedByPerson);
+        return;
+      }
       // Every process we started dies with us, and the next start copes with what a crash leaves.
-      if (controller.signal.aborted) process.exit(130);
-      controller.abort(stoppedByPerson);
+      if (Date.now() - askedAt > FORWARDED_MS) process.exit(130);
     });
   }
   // A reader of our output that goes away (`| head`) must not take the service with it.

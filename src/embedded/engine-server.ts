@@ -2,35 +2,27 @@
  * One PostgreSQL, MySQL or MariaDB server in a folder of ours: the embedded catalog, the demo's sources, the servers of tests.
  * It runs in the foreground below this process and dies with it.
  */
-import { randomBytes, randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
-import { loadConfig } from '../config.js';
+import { ownEnvironment } from '../config.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
 import { TidemarkError } from '../domain/errors.js';
-import type { EngineProduct } from '../platform/installed.js';
+import type { EngineProduct, InstallEnvironment } from '../platform/installed.js';
 import { engineProductTitles, engineRoot } from '../platform/installed.js';
 import { findFreePort } from '../platform/ports.js';
 import type { ProcessMark } from '../platform/processes.js';
-import {
-  endProcessTree,
-  findDescendants,
-  isRunning,
-  markProcess,
-  processMarkSchema,
-  readCommandLine,
-  signalProcess,
-  waitForEnd,
-} from '../platform/processes.js';
+import { findDescendants, markProcess, signalProcess, waitForEnd } from '../platform/processes.js';
 import { canOthersReach, giveTo, serverUser } from '../platform/run-as.js';
 import type { Child, ChildExit } from '../platform/spawn-child.js';
 import { spawnChild } from '../platform/spawn-child.js';
-import { readStateFile, writeStateFile } from '../platform/state-file.js';
+import { writeStateFile } from '../platform/state-file.js';
 import type { ServerLayout } from './engine-recipes.js';
 import { engineRecipes, initializeData } from './engine-recipes.js';
+import type { EngineServerState } from './engine-server-state.js';
+import { endLeftover, newEngineServerState, readEngineServerState } from './engine-server-state.js';
+import { waitUntilLogin } from './wait-until-login.js';
 
 export interface EngineServerOptions {
   readonly product: EngineProduct;
@@ -47,6 +39,8 @@ export interface EngineServerOptions {
   readonly locale?: string;
   /** How long the server may take until it answers, in ms, crash recovery included; default 120,000. */
   readonly startTimeoutMs?: number;
+  /** Where engines are installed; default: as the environment says. */
+  readonly install?: InstallEnvironment;
 }
 
 export interface EngineServer {
@@ -78,20 +72,6 @@ export interface EngineServer {
   restart(): Promise<void>;
 }
 
-const stateSchema = z.object({
-  product: z.string(),
-  port: z.int(),
-  adminPassword: z.string(),
-  serverId: z.int(),
-  /** False until the first start has given root its password. */
-  ready: z.boolean(),
-  socketDir: z.string().nullable(),
-  server: processMarkSchema.nullable(),
-  /** The process that started it. */
-  owner: processMarkSchema.nullable(),
-});
-type State = z.infer<typeof stateSchema>;
-
 const majors: Record<EngineProduct, string> = {
   pg15: '15',
   pg17: '17',
@@ -113,7 +93,7 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
   const { product, dataDir } = options;
   const title = engineProductTitles[product];
   const recipe = engineRecipes[product];
-  const root = engineRoot(product, loadConfig().install);
+  const root = engineRoot(product, options.install ?? ownEnvironment());
   if (root === null) {
     throw new TidemarkError('tools_missing', `${title} is not installed. \`npm run doctor\` says how to get it.`, {
       object: product,
@@ -131,7 +111,7 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
   const stateFile = join(dataDir, 'server.json');
   const logFile = join(dataDir, 'server.log');
   const data = join(dataDir, 'data');
-  const saveState = (next: State) => {
+  const saveState = (next: EngineServerState) => {
     state = next;
     writeStateFile(stateFile, JSON.stringify(next));
   };
@@ -146,22 +126,9 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
     settings: options.settings ?? {},
   });
 
-  const previous = readStateFile(stateFile, stateSchema);
-  if (previous && previous.product !== product) {
-    throw new TidemarkError('component_failed', `${dataDir} holds the data of ${previous.product}, not of ${title}.`);
-  }
+  const previous = readEngineServerState(stateFile, product);
   if (previous) await endLeftover(previous, data, recipe.stopSignal);
-  let state: State = previous ?? {
-    product,
-    port: 0,
-    // Letters and digits: it is written into SQL text, option files and URLs.
-    adminPassword: randomBytes(24).toString('hex'),
-    serverId: randomInt(1, 2 ** 31),
-    ready: false,
-    socketDir: null,
-    server: null,
-    owner: null,
-  };
+  let state: EngineServerState = previous ?? newEngineServerState(product);
   saveState({
     ...state,
     port: options.port ?? (await findFreePort(...[state.port || undefined, options.preferredPort])),
@@ -199,7 +166,7 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
       });
       child = started;
       saveState({ ...state, socketDir, server: started.pid === undefined ? null : markProcess(started.pid) });
-      const failure = await waitUntilReady(started, () => recipe.login(layout), options.startTimeoutMs ?? 120_000);
+      const failure = await waitUntilLogin(started, () => recipe.login(layout), options.startTimeoutMs ?? 120_000);
       if (failure === null) {
         if (!state.ready) rmSync(join(dataDir, 'first-start.sql'), { force: true });
         saveState({ ...state, ready: true });
@@ -287,57 +254,4 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
       await start();
     },
   };
-}
-
-/** null when it answers; else why it does not. */
-async function waitUntilReady(child: Child, login: () => Promise<void>, timeoutMs: number): Promise<string | null> {
-  const end = Date.now() + timeoutMs;
-  let exit: ChildExit | undefined;
-  void child.exited.then((result) => {
-    exit = result;
-  });
-  for (let pause = 20; ; pause = Math.min(pause * 1.5, 250)) {
-    let last: unknown;
-    try {
-      await login();
-      // Somebody else's server may answer on that port while ours has given up: that login fails by its password, mostly.
-      if (exit === undefined) return null;
-    } catch (error) {
-      last = error;
-    }
-    if (exit !== undefined) return `it ended (${exit.code ?? exit.signal}): ${lastLines(exit.stderr)}`;
-    if (Date.now() > end) {
-      const reason = last instanceof Error ? last.message : String(last);
-      return `nobody could log in within ${timeoutMs / 1000} s: ${reason}; ${lastLines(child.stderrTail())}`;
-    }
-    await sleep(pause);
-  }
-}
-
-function lastLines(text: string): string {
-  return text.trim().split('\n').slice(-4).join(' | ');
-}
-
-/**
- * Ends a server that a killed run left on this data. Death with the parent makes that rare, but two servers on one data directory
- * destroy it, and a stale postmaster.pid whose number was given to another process keeps PostgreSQL from starting.
- */
-async function endLeftover(state: State, data: string, signal: NodeJS.Signals): Promise<void> {
-  const { server, owner } = state;
-  if (server && isRunning(server)) {
-    const mine = owner?.pid === process.pid;
-    if (owner && (mine || isRunning(owner))) {
-      throw new TidemarkError(
-        'already_running',
-        `A server on ${data} is already running (process ${server.pid}, started by process ${owner.pid}).`,
-        { object: data },
-      );
-    }
-    // Belt and braces: never end a process that does not look like ours.
-    if (readCommandLine(server.pid).some((argument) => argument.includes(data) || argument.includes('server.cnf'))) {
-      await endProcessTree(server, signal, 30_000);
-    }
-  }
-  if (!server || !isRunning(server)) rmSync(join(data, 'postmaster.pid'), { force: true });
-  if (state.socketDir) rmSync(state.socketDir, { recursive: true, force: true });
 }

@@ -16,6 +16,11 @@ export function markerEnvironment(home: string): Record<string, string> {
   return { [MARKER]: realpathSync(home) };
 }
 
+/** Creates the home if needed. Entered by the servers' user when we are root; nobody else has business there. */
+export function createHome(home: string): void {
+  mkdirSync(home, { recursive: true, mode: serverUser() ? 0o711 : 0o700 });
+}
+
 const LOCK_HELD = 75;
 
 /**
@@ -23,8 +28,7 @@ const LOCK_HELD = 75;
  * The lock is the kernel's (flock), held by a child that dies with us: however we end, it is free.
  */
 export async function lockHome(home: string): Promise<{ release(): Promise<void> }> {
-  // Entered by the servers' user when we are root; nobody else has business there.
-  mkdirSync(home, { recursive: true, mode: serverUser() ? 0o711 : 0o700 });
+  createHome(home);
   const child = spawnChild({
     command: 'flock',
     args: [

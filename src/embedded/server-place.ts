@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, realpathSync } from 'node:fs';
+import { chmodSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { canOthersReach, serverUser } from '../platform/run-as.js';
 
@@ -16,6 +16,8 @@ export function placeForServers(home: string): string {
   const real = realpathSync(home);
   const place = join(OUTSIDE, createHash('sha256').update(real).digest('hex').slice(0, 16));
   mkdirSync(place, { recursive: true, mode: 0o711 });
+  // For a person who wonders whose this is, after the home was deleted.
+  writeFileSync(join(place, 'home'), `${real}\n`, { mode: 0o600 });
   // A strict umask of root's would close them again.
   for (const dir of [OUTSIDE, place]) chmodSync(dir, 0o711);
   return place;

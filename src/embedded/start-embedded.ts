@@ -3,6 +3,7 @@ import type { Config } from '../config.js';
 import type { Logger } from '../platform/logger.js';
 import type { ComponentDefinition } from './component.js';
 import { EmbeddedState } from './embedded-state.js';
+import { createHome } from './home-lock.js';
 import { defineDatabase } from './start-database.js';
 import { defineMailSink } from './start-mail-sink.js';
 import type { S3Access } from './start-s3.js';
@@ -44,6 +45,7 @@ export type StartEmbeddedOptions = {
 export async function startEmbedded(options: StartEmbeddedOptions): Promise<Embedded> {
   const { config, logger } = options;
   const { home, install } = config;
+  createHome(home);
   const state = new EmbeddedState(home);
   const components: Supervised[] = [];
   const timings = options.timings ?? defaultTimings;

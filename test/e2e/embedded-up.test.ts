@@ -133,6 +133,8 @@ describe('tidemark up', () => {
 
   it('told to stop, ends everything in order and with success', async () => {
     const all = everything(up);
+    // Twice at once, as Ctrl-C comes below `npm run`: that is no insisting.
+    process.kill(up.pid!, 'SIGINT');
     process.kill(up.pid!, 'SIGTERM');
     const exit = await up.exited;
     expect(exit.code).toBe(0);

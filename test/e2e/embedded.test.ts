@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.js';
 import { endLeftovers, lockHome, markerEnvironment } from '../../src/embedded/home-lock.js';
+import { placeForServers } from '../../src/embedded/server-place.js';
 import type { Embedded } from '../../src/embedded/start-embedded.js';
 import { startEmbedded } from '../../src/embedded/start-embedded.js';
 import { isRunning, markProcess, waitForEnd } from '../../src/platform/processes.js';
@@ -245,6 +246,30 @@ describe('a home', () => {
   afterEach(() => {
     for (const dir of homes.splice(0)) rmSync(dir, { recursive: true, force: true });
   });
+
+  // Only root starts servers as another user.
+  it.runIf(process.getuid?.() === 0)(
+    'that others cannot enter has its database outside, and finds it again',
+    async () => {
+      const closed = home();
+      chmodSync(closed, 0o700);
+      const dir = join(closed, 'state');
+      let embedded = await start(dir);
+      await sql(embedded.config.databaseUrl, 'CREATE TABLE kept AS SELECT 7 AS n');
+      await embedded.stop();
+      const place = placeForServers(dir);
+      try {
+        expect(place).toMatch(/^\/var\/lib\/tidemark\//);
+        expect(existsSync(join(place, 'database/data'))).toBe(true);
+        expect(existsSync(join(dir, 'database'))).toBe(false);
+        embedded = await start(dir);
+        expect(await sql(embedded.config.databaseUrl, 'SELECT n FROM kept')).toEqual([{ n: 7 }]);
+        await embedded.stop();
+      } finally {
+        rmSync(place, { recursive: true, force: true });
+      }
+    },
+  );
 
   it('is used by one at a time, and free again afterwards', async () => {
     const dir = home();

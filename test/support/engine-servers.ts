@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, inject } from 'vitest';
-import { loadConfig } from '../../src/config.js';
+import { ownEnvironment } from '../../src/config.js';
 import type { EngineKind } from '../../src/domain/engine-kinds.js';
 import type { EngineServer, EngineServerOptions } from '../../src/embedded/engine-server.js';
 import { startEngineServer } from '../../src/embedded/engine-server.js';
@@ -49,7 +49,7 @@ export function uniqueName(prefix = 't'): string {
 }
 
 export function isInstalled(product: EngineProduct): boolean {
-  return engineRoot(product, loadConfig().install) !== null;
+  return engineRoot(product, ownEnvironment()) !== null;
 }
 
 /**

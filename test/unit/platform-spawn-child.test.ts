@@ -82,6 +82,7 @@ describe('a child process', () => {
     await until(() => !alive(grandchild), 'the grandchild to die');
   });
 
+  // Only root can change the user.
   it.runIf(process.getuid?.() === 0)('runs as another user, without the groups of the service', async () => {
     const child = sh('id -u; id -G; exec sleep 600', { user: { uid: 65534, gid: 65534 } });
     let out = '';

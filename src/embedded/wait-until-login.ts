@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Child, ChildExit } from '../platform/spawn-child.js';
+
+/** Repeats `login` until it works. null when it does; else why it does not, in words for a person. */
+export async function waitUntilLogin(
+  child: Child,
+  login: () => Promise<void>,
+  timeoutMs: number,
+): Promise<string | null> {
+  const end = Date.now() + timeoutMs;
+  let exit: ChildExit | undefined;
+  void child.exited.then((result) => {
+    exit = result;
+  });
+  for (let pause = 20; ; pause = Math.min(pause * 1.5, 250)) {
+    let last: unknown;
+    try {
+      await login();
+      // Somebody else's server may answer on that port while ours has given up: that login fails by its password, mostly.
+      if (exit === undefined) return null;
+    } catch (error) {
+      last = error;
+    }
+    if (exit !== undefined) return `it ended (${exit.code ?? exit.signal}): ${lastLines(exit.stderr)}`;
+    if (Date.now() > end) {
+      const reason = last instanceof Error ? last.message : String(last);
+      return `nobody could log in within ${timeoutMs / 1000} s: ${reason}; ${lastLines(child.stderrTail())}`;
+    }
+    await sleep(pause);
+  }
+}
+
+function lastLines(text: string): string {
+  return text.trim().split('\n').slice(-8).join(' | ');
+}

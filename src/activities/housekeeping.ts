@@ -4,7 +4,10 @@ import {
   findLiveAttempts,
   findUnknownBackups,
 } from '../catalog/runs/housekeeping.js';
+import { findResealedKeys } from '../catalog/runs/resealed-keys.js';
+import { installationKeyId } from '../keys/installation-key.js';
 import { sweep } from '../storage/sweep.js';
+import { syncSealedKeys } from '../storage/sync-sealed-keys.js';
 import type { Activities } from '../workflows/activity-types.js';
 import type { ActivityDeps } from './deps.js';
 import { keyOpener, openStore } from './open-run.js';
@@ -32,6 +35,11 @@ export function sweepDestination(deps: ActivityDeps): Activities['sweepDestinati
       const liveAttemptIds = await findLiveAttempts(deps.catalog, destinationId);
       const destination = await openStore(deps, row);
       try {
+        await syncSealedKeys({
+          destination,
+          keys: await findResealedKeys(deps.catalog, destinationId, installationKeyId(deps.installationId)),
+          signal: step.signal,
+        });
         const swept = await sweep({
           destination,
           installationId: deps.installationId,

@@ -4,7 +4,7 @@
  * The same layout is written by `scripts/install-engines.sh` and `scripts/install-tools.sh`; a component of the host whose version fits
  * appears there as a link, so nothing else has to search.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** A private root each. The names say brand and version line, as the sandbox and the tests need them. */
@@ -64,8 +64,9 @@ export function enginesRoot(env: InstallEnvironment): string {
 
 /** The root of a product (`<root>/usr/...`), or null when it is not installed completely. */
 export function engineRoot(product: EngineProduct, env: InstallEnvironment): string | null {
-  const root = join(enginesRoot(env), product);
   try {
+    // The installer names real paths; a home may be a link.
+    const root = realpathSync(join(enginesRoot(env), product));
     // Written last by the installer, after the program has run; names the place, because paths are baked into the programs.
     return readFileSync(join(root, 'ROOT'), 'utf8').trim() === root ? root : null;
   } catch {

@@ -109,6 +109,12 @@ const libraries = [
     to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
   },
   {
+    name: 'no-undeclared-packages',
+    comment: 'a package that is there only because another one needs it goes when that one does',
+    from: { path: '^src/' },
+    to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'] },
+  },
+  {
     name: 'nothing-from-development',
     comment: 'the image has no development packages, and src/ is built without these folders',
     from: { path: '^src/' },

@@ -95,6 +95,8 @@ const libraries: readonly (readonly [Place, string, boolean])[] = [
   ['domain', '@temporalio/workflow', false],
   ['engines', 'node:child_process', false],
   ['activities', 'node:child_process', false],
+  ['storage', 'vitest', false],
+  ['api', 'ajv-formats', false],
   ['workflows', '@temporalio/workflow', true],
   ['activities', '@temporalio/activity', true],
   ['usecases', '@temporalio/client', true],
@@ -146,7 +148,7 @@ beforeAll(async () => {
     await mkdir(join(folder, dirname(path)), { recursive: true });
     await writeFile(join(folder, path), text);
   }
-  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+  for (const name of ['node_modules', 'package.json']) await symlink(join(root, name), join(folder, name));
   const { stdout } = await run(
     join(root, 'node_modules/.bin/depcruise'),
     ['--config', join(root, '.dependency-cruiser.cjs'), '--output-type', 'json', 'src'],

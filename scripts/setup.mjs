@@ -178,15 +178,17 @@ const PRISMA_OFFLINE = {
   CHECKPOINT_DISABLE: '1',
 };
 
-async function generatePrisma(fd) {
+function generatePrisma() {
   say('generating the Prisma client');
-  const code = await run(
-    nodeProgram,
-    [join(modules, 'prisma', 'build', 'index.js'), 'generate', '--no-hints'],
-    PRISMA_OFFLINE,
-    fd,
-  );
-  if (code !== 0) stop(`prisma generate failed with code ${code}; its message is above`);
+  const done = spawnSync(nodeProgram, [join(modules, 'prisma', 'build', 'index.js'), 'generate', '--no-hints'], {
+    cwd: root,
+    env: { ...process.env, ...PRISMA_OFFLINE },
+    encoding: 'utf8',
+  });
+  if (done.status !== 0) {
+    process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}`);
+    stop(`prisma generate failed with code ${done.status}; its message is above`);
+  }
   addToStamp({ prisma: prismaKey() });
 }
 
@@ -218,7 +220,7 @@ if (Number(process.versions.node.split('.')[0]) < 20)
 if (!packagesReady() || !prismaReady()) {
   const fd = lockCheckout();
   if (!packagesReady()) await installPackages(fd);
-  if (!prismaReady()) await generatePrisma(fd);
+  if (!prismaReady()) generatePrisma();
 }
 if (purpose !== 'doctor' && purpose !== 'packages') await installServers();
 const seconds = Math.round((Date.now() - startedAt) / 1000);

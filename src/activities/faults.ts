@@ -10,8 +10,9 @@ export type Faults = { readonly active: boolean; reach(place: string): Promise<v
 export const noFaults: Faults = { active: false, reach: async () => {} };
 
 /**
- * `pause-at=<place>;dir=<folder>`: at the first arrival there `<folder>/<place>.reached` is written with our pid, and the activity waits
- * until `<folder>/<place>.go` exists. A test then kills or stops the process between two statements instead of hoping to hit them.
+ * `pause-at=<place>[,<place>…];dir=<folder>`: the first run to arrive at a place writes `<folder>/<place>.reached` with our pid and waits
+ * until `<folder>/<place>.go` exists; later ones pass. A test then kills or stops the process between two statements instead of
+ * hoping to hit them, several runs at several places at once.
  */
 export function parseFaults(text: string | undefined): Faults {
   if (text === undefined) return noFaults;
@@ -21,18 +22,26 @@ export function parseFaults(text: string | undefined): Faults {
       return [part.slice(0, at), part.slice(at + 1)] as const;
     }),
   );
-  const wanted = settings.get('pause-at');
+  const places = settings.get('pause-at')?.split(',');
   const dir = settings.get('dir');
-  if (wanted === undefined || dir === undefined) throw new Error('TIDEMARK_FAULTS takes pause-at=<place>;dir=<folder>');
+  if (places === undefined || dir === undefined) throw new Error('TIDEMARK_FAULTS takes pause-at=<place>;dir=<folder>');
   return {
     active: true,
     async reach(place) {
-      const reached = join(dir, `${place}.reached`);
-      if (place !== wanted || existsSync(reached)) return;
-      writeFileSync(reached, String(process.pid));
+      if (!places.includes(place) || !claim(join(dir, `${place}.reached`))) return;
       while (!existsSync(join(dir, `${place}.go`))) await sleep(20);
     },
   };
+}
+
+function claim(path: string): boolean {
+  try {
+    writeFileSync(path, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 /** Lets a test stop while a dump tool is running: after its first bytes have passed. The session itself when no faults are asked for. */

@@ -17,7 +17,8 @@ const options = {
   /** A few statements on the catalog: tried until the catalog answers, because a run must never lose its result. */
   catalog: {
     taskQueue: taskQueues.control,
-    startToCloseTimeout: '30s',
+    // Short, because a stopped worker can take such a step with it.
+    startToCloseTimeout: '15s',
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: {
       initialInterval: '1s',
@@ -81,6 +82,21 @@ const options = {
       initialInterval: '1s',
       backoffCoefficient: 2,
       maximumInterval: '15s',
+      // Undone: trying again at once would shut the applications out once more for the same reason.
+      nonRetryableErrorTypes: [...neverRetried, 'swap_failed'],
+    },
+  },
+  /** Undoing is never given up while there is hope: until then applications are shut out. */
+  undo: {
+    taskQueue: taskQueues.data,
+    startToCloseTimeout: '1h',
+    scheduleToCloseTimeout: '1 day',
+    heartbeatTimeout: '20s',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: {
+      initialInterval: '1s',
+      backoffCoefficient: 2,
+      maximumInterval: '15s',
       nonRetryableErrorTypes: neverRetried,
     },
   },
@@ -110,6 +126,7 @@ export const activities: Record<OptionsName, ReturnType<typeof proxyActivities<A
   attempt: proxyActivities<Activities>(options.attempt),
   long: proxyActivities<Activities>(options.long),
   swap: proxyActivities<Activities>(options.swap),
+  undo: proxyActivities<Activities>(options.undo),
   cleanUp: proxyActivities<Activities>(options.cleanUp),
 };
 

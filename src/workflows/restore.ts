@@ -55,7 +55,7 @@ async function putInPlace(restoreId: string, way: 'staged' | 'direct', story: St
 
 /** Undoes an unfinished swap, drops the staging database, settles the row. The order matters: the row must not free its target before. */
 async function cleanUp(restoreId: string, reason: ReturnType<typeof toRunError>): Promise<RunResult> {
-  const undo = await activities.swap.undoSwap({ restoreId, purpose: 'swap' }).catch((error: unknown) => {
+  const undo = await activities.undo.undoSwap({ restoreId, purpose: 'swap' }).catch((error: unknown) => {
     log.error('a swap could not be undone', { restoreId, code: toRunError(error).code });
     return { undone: false, completed: false };
   });

@@ -18,7 +18,7 @@ export async function revert(input: RevertInput): Promise<RunResult> {
       return { status: 'completed', code: null };
     } catch (error) {
       const reason = toRunError(error);
-      const undo = await activities.swap.undoSwap({ restoreId, purpose: 'revert' }).catch(() => ({ completed: false }));
+      const undo = await activities.undo.undoSwap({ restoreId, purpose: 'revert' }).catch(() => ({ completed: false }));
       if (undo.completed) {
         await activities.catalog.settleRevert({ restoreId, error: null });
         story.status('completed');

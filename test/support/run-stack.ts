@@ -41,13 +41,13 @@ export interface WorkerProcess {
   signal(name: 'SIGSTOP' | 'SIGCONT'): void;
 }
 
-export type PlacedFault = {
-  /** Value of TIDEMARK_FAULTS for a worker that is to stop there. */
+export type PlacedFaults = {
+  /** Value of TIDEMARK_FAULTS for the workers whose runs are to stop there. */
   readonly setting: string;
-  /** Waits until a worker has arrived. */
-  reached(timeoutMs?: number): Promise<void>;
+  /** Waits until a run has arrived at the place. */
+  reached(place: string, timeoutMs?: number): Promise<void>;
   /** Lets it go on. */
-  release(): void;
+  release(place: string): void;
 };
 
 export interface RunStack {
@@ -58,7 +58,8 @@ export interface RunStack {
   readonly store: ReturnType<typeof useS3Store>;
   /** A worker for all queues, polling. */
   startWorker(options?: { faults?: string; queues?: string }): Promise<WorkerProcess>;
-  placeFault(place: string): PlacedFault;
+  /** Each place stops the first run that comes by. */
+  placeFaults(places: readonly string[]): PlacedFaults;
 }
 
 export function useRunStack(): RunStack {
@@ -66,7 +67,7 @@ export function useRunStack(): RunStack {
   const store = useS3Store();
   const home = mkdtempSync(join(tmpdir(), 'tm-stack-'));
   const workers: Child[] = [];
-  let stack: Omit<RunStack, 'startWorker' | 'placeFault' | 'store'> | undefined;
+  let stack: Omit<RunStack, 'startWorker' | 'placeFaults' | 'store'> | undefined;
   let env: TestWorkflowEnvironment | undefined;
   let databaseUrl = '';
 
@@ -173,15 +174,15 @@ export function useRunStack(): RunStack {
         signal: (name) => process.kill(pid, name),
       };
     },
-    placeFault(place) {
+    placeFaults(places) {
       const dir = join(home, `fault-${randomBytes(4).toString('hex')}`);
       mkdirSync(dir);
       return {
-        setting: `pause-at=${place};dir=${dir}`,
-        reached: async (timeoutMs = 60_000) => {
+        setting: `pause-at=${places.join(',')};dir=${dir}`,
+        reached: async (place, timeoutMs = 60_000) => {
           await until(() => existsSync(join(dir, `${place}.reached`)), `a worker to reach ${place}`, timeoutMs);
         },
-        release: () => writeFileSync(join(dir, `${place}.go`), ''),
+        release: (place) => writeFileSync(join(dir, `${place}.go`), ''),
       };
     },
   };

@@ -1,0 +1,121 @@
+/**
+ * The runs whose histories are kept in `test/replay/histories`: each workflow once with a step that is tried again, and long ones.
+ * `scripts/record-histories.ts` records them on a real server; `test/replay` replays them against the present code.
+ */
+import type { WorkflowHandle } from '@temporalio/client';
+import type { Script } from './scripted-activities.js';
+import { failure, untilCancelled } from './scripted-activities.js';
+
+export type RecordedRun = {
+  /** File name of its history. */
+  readonly name: string;
+  readonly type: string;
+  readonly args: readonly unknown[];
+  readonly script: Script;
+  /** Something from outside, once the named activity runs. */
+  readonly interrupt?: { readonly during: string; readonly act: (handle: WorkflowHandle) => Promise<unknown> };
+};
+
+const labels = { databaseName: 'shop', planName: 'nightly' };
+const backupInput = { backupId: 'bkp_recorded', trigger: 'manual', labels };
+const summary = { bytes: 1000, storedBytes: 400, tables: 2, rows: '10', location: 's3://bucket', adopted: false };
+const many = (prefix: string, count: number) => Array.from({ length: count }, (_, index) => `${prefix}_${index}`);
+const cancel = (handle: WorkflowHandle) => handle.cancel();
+
+export const recordedRuns: readonly RecordedRun[] = [
+  {
+    name: 'backup-second-attempt',
+    type: 'backup',
+    args: [backupInput],
+    script: { dumpDatabase: [failure('worker_lost'), summary] },
+  },
+  {
+    name: 'backup-many-attempts',
+    type: 'backup',
+    args: [backupInput],
+    script: {
+      dumpDatabase: [...Array.from({ length: 8 }, () => failure('worker_lost')), failure('dump_failed'), summary],
+      applyRetention: [{ deletions: many('bkp', 30) }],
+    },
+  },
+  {
+    name: 'backup-refused',
+    type: 'backup',
+    args: [backupInput],
+    script: { dumpDatabase: [failure('authentication_failed')] },
+  },
+  {
+    name: 'backup-cancelled',
+    type: 'backup',
+    args: [backupInput],
+    script: { dumpDatabase: [untilCancelled] },
+    interrupt: { during: 'dumpDatabase', act: cancel },
+  },
+  {
+    name: 'restore-retried',
+    type: 'restore',
+    args: [{ restoreId: 'rst_recorded', labels }],
+    script: {
+      buildStaging: [failure('connection_lost'), { stagingName: 'tm_stage_rst_recorded_2' }],
+      swapIn: [failure('database_unreachable'), { previousName: 'shop__before_rst_recorded', shutOutSeconds: 1.5 }],
+    },
+  },
+  {
+    name: 'restore-different',
+    type: 'restore',
+    args: [{ restoreId: 'rst_recorded', labels }],
+    script: { compareStaging: [failure('restore_mismatch')] },
+  },
+  {
+    name: 'restore-cancelled',
+    type: 'restore',
+    args: [{ restoreId: 'rst_recorded', labels }],
+    script: { buildStaging: [untilCancelled] },
+    interrupt: { during: 'buildStaging', act: cancel },
+  },
+  {
+    name: 'revert-retried',
+    type: 'revert',
+    args: [{ restoreId: 'rst_recorded', labels }],
+    script: {
+      revertRestore: [failure('connection_lost'), { previousName: 'shop__reverted_rst_recorded', shutOutSeconds: 0.3 }],
+    },
+  },
+  {
+    name: 'delete-backup-retried',
+    type: 'deleteBackup',
+    args: [{ backupId: 'bkp_recorded' }],
+    script: { deleteBackupObjects: [failure('destination_denied'), undefined] },
+  },
+  { name: 'fire-started', type: 'fire', args: [{ planId: 'plan_recorded' }], script: {} },
+  {
+    name: 'fire-skipped',
+    type: 'fire',
+    args: [{ planId: 'plan_recorded' }],
+    script: {
+      claimScheduledBackup: [
+        failure('service_unavailable'),
+        { state: 'skipped', backupId: 'bkp_recorded', reason: 'bkp_other was in the way' },
+      ],
+    },
+  },
+  { name: 'check-database', type: 'checkDatabase', args: [{ databaseId: 'db_recorded' }], script: {} },
+  { name: 'check-destination', type: 'checkDestination', args: [{ destinationId: 'dst_recorded' }], script: {} },
+  {
+    name: 'housekeeping-long',
+    type: 'housekeeping',
+    args: [],
+    script: {
+      findHousekeeping: [
+        {
+          previousOfRestores: many('rst', 20),
+          stagingOfRestores: many('rst', 5),
+          deletions: many('bkp', 60),
+          plans: many('plan', 40),
+          destinations: many('dst', 10),
+        },
+      ],
+      sweepDestination: [failure('destination_unreachable'), { uploads: 1, objects: 2, unknownManifests: 0 }],
+    },
+  },
+];

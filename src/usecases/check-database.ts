@@ -14,9 +14,11 @@ export async function checkDatabase(
   const problem = await runCheck(context, { kind: 'database', id: before.id, name: before.name });
   const row = presentDatabase(await requireDatabase(context, principal, input.databaseId));
   if (problem !== null) return { ok: false, checkedAt: row.checkedAt, findings: [problem] };
-  const findings = [
-    ...(row.checkError === null ? [] : [{ severity: 'refuses' as const, ...row.checkError, statement: null }]),
-    ...row.findings,
-  ];
-  return { ok: findings.every((one) => one.severity !== 'refuses'), checkedAt: row.checkedAt, findings };
+  if (row.checkError !== null) {
+    // What an earlier check found is not what this one saw.
+    const findings = [{ severity: 'refuses' as const, ...row.checkError, statement: null }];
+    return { ok: false, checkedAt: row.checkedAt, findings };
+  }
+  const { findings, checkedAt } = row;
+  return { ok: findings.every((one) => one.severity !== 'refuses'), checkedAt, findings };
 }

@@ -41,6 +41,8 @@ export async function startCheck(context: UsecaseContext, subject: CheckSubject)
  * result came in time. Throws `service_unavailable` when Temporal does not take the start.
  */
 export async function runCheck(context: UsecaseContext, subject: CheckSubject): Promise<Finding | null> {
+  // Counted from here: the answer is promised in so much time, whatever part of it the start takes.
+  const limit = AbortSignal.timeout(context.options.checkTimeoutMs);
   let handle: WorkflowHandle;
   try {
     handle = await start(context, subject);
@@ -52,7 +54,6 @@ export async function runCheck(context: UsecaseContext, subject: CheckSubject): 
       { cause },
     );
   }
-  const limit = AbortSignal.timeout(context.options.checkTimeoutMs);
   try {
     await context.temporal.withAbortSignal(limit, () => handle.result());
     return null;

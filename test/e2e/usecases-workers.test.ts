@@ -1,0 +1,158 @@
+/** Use cases together with a worker of their own process: what a request sets going, seen to its end. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { beforeAll, expect, test } from 'vitest';
+import { newId } from '../../src/domain/ids.js';
+import { newMasterKey } from '../../src/keys/master-key.js';
+import { checkDatabase } from '../../src/usecases/check-database.js';
+import { checkDestination } from '../../src/usecases/check-destination.js';
+import { downloadBackup } from '../../src/usecases/download-backup.js';
+import { getDatabase } from '../../src/usecases/get-database.js';
+import { getDestination } from '../../src/usecases/get-destination.js';
+import { listBackupFiles } from '../../src/usecases/list-backup-files.js';
+import { listBackups } from '../../src/usecases/list-backups.js';
+import { listServers } from '../../src/usecases/list-servers.js';
+import { reconcileOnce } from '../../src/usecases/reconcile.js';
+import { requestBackup } from '../../src/usecases/request-backup.js';
+import { rotateMasterKey } from '../../src/usecases/rotate-master-key.js';
+import { updateDatabase } from '../../src/usecases/update-database.js';
+import { updateDestination } from '../../src/usecases/update-destination.js';
+import { updatePlan } from '../../src/usecases/update-plan.js';
+import { planScheduleId } from '../../src/workflows/names.js';
+import { describeEngine, useEngine } from '../support/engine-servers.js';
+import { protectDatabase, settledBackup, storedKeys } from '../support/run-helpers.js';
+import { useRunStack } from '../support/run-stack.js';
+import { until } from '../support/until.js';
+import { errorOf } from '../support/usecase-stack.js';
+
+describeEngine('pg17', 'use cases and a worker', () => {
+  const source = useEngine('pg17');
+  const stack = useRunStack();
+  beforeAll(async () => {
+    await stack.startWorker();
+  });
+
+  async function backedUp(options: Parameters<typeof protectDatabase>[2] = {}) {
+    const made = await protectDatabase(stack, source, options);
+    const { id } = await requestBackup(stack.context, stack.admin, { planId: made.plan.id });
+    expect(await settledBackup(stack, id)).toMatchObject({ status: 'completed', error: null });
+    return { ...made, backupId: id };
+  }
+
+  const download = (backupId: string, file?: string) =>
+    downloadBackup(stack.context, stack.admin, { backupId, file, signal: AbortSignal.timeout(60_000) });
+
+  test('a check finds server, version and capabilities, and says what is wrong in a sentence', async () => {
+    const { context, admin } = stack;
+    const { database, destination } = await protectDatabase(stack, source);
+    const good = await checkDatabase(context, admin, { databaseId: database.id });
+    expect(good.ok).toBe(true);
+    const row = await getDatabase(context, admin, { databaseId: database.id });
+    expect(row).toMatchObject({ capabilities: { dump: true }, checkError: null });
+    expect(row.serverVersion).toMatch(/^17\./);
+    const servers = await listServers(context, admin, { limit: 50 });
+    expect(servers.items.find((server) => server.id === row.serverId)?.databases).toBeGreaterThan(0);
+
+    expect(await checkDestination(context, admin, { destinationId: destination.id })).toMatchObject({ ok: true });
+    const verified = await getDestination(context, admin, { destinationId: destination.id });
+    expect(verified.credentialsVerifiedAt).not.toBeNull();
+
+    const secret = 'wrong-password-that-nobody-may-see';
+    await updateDatabase(context, admin, { databaseId: database.id, changes: { password: secret } });
+    const wrong = await checkDatabase(context, admin, { databaseId: database.id });
+    expect(wrong).toMatchObject({ ok: false, findings: [{ severity: 'refuses', code: 'authentication_failed' }] });
+    expect(JSON.stringify(wrong)).not.toContain(secret);
+    await updateDatabase(context, admin, { databaseId: database.id, changes: { port: 1 } });
+    const away = await checkDatabase(context, admin, { databaseId: database.id });
+    expect(away.findings[0]).toMatchObject({ code: 'database_unreachable' });
+
+    const keys = { accessKeyId: 'nobody', secretAccessKey: 'planted-key-of-nobody' };
+    await updateDestination(context, admin, { destinationId: destination.id, changes: keys });
+    const denied = await checkDestination(context, admin, { destinationId: destination.id });
+    expect(denied).toMatchObject({ ok: false, findings: [{ code: 'destination_denied' }] });
+    expect(JSON.stringify(denied)).not.toContain('planted-key-of-nobody');
+  });
+
+  test("a download is the engine's own file, whole and with its size, encrypted or not", async () => {
+    for (const encryption of [true, false]) {
+      const { backupId, name } = await backedUp({ encryption });
+      const { items } = await listBackupFiles(stack.context, stack.admin, { backupId });
+      expect(items.map((item) => item.role).sort()).toEqual(['dump', 'fingerprint']);
+      const got = await download(backupId);
+      expect(got.filename).toMatch(new RegExp(`^${name.replaceAll('_', '-')}-\\d{4}-\\d\\d-\\d\\dT.*Z-dump\\.pgc$`));
+      const content = await buffer(got.stream);
+      expect(content.length).toBe(got.bytes);
+      expect(content.subarray(0, 5).toString()).toBe('PGDMP');
+      const print = await buffer((await download(backupId, 'fingerprint.json')).stream);
+      expect(JSON.parse(print.toString()).tables).toHaveLength(2);
+      expect((await errorOf(download(backupId, 'manifest.json'))).code).toBe('invalid_request');
+    }
+  });
+
+  test('a download of a damaged object breaks off with an error that names the object', async () => {
+    const { backupId, bucket } = await backedUp();
+    const key = (await storedKeys(stack, bucket)).find((one) => one.includes('dump.pgc')) ?? '';
+    const path = join(stack.store.dataDir, bucket, key);
+    const bytes = readFileSync(path);
+    const middle = Math.floor(bytes.length / 2);
+    bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+    writeFileSync(path, bytes);
+    const error = await errorOf(download(backupId).then((got) => buffer(got.stream)));
+    expect(error.code).toBe('object_corrupt');
+    expect(error.message).toContain(key);
+  });
+
+  test('a schedule takes backups, and one that finds the database busy is recorded as skipped with the run in its way', async () => {
+    const { context, admin } = stack;
+    const { plan } = await protectDatabase(stack, source);
+    const schedule = { type: 'interval', everySeconds: 86_400 } as const;
+    await updatePlan(context, admin, { planId: plan.id, changes: { schedule } });
+    const handle = context.temporal.schedule.getHandle(planScheduleId(plan.id));
+    const find = async (status: 'completed' | 'skipped') =>
+      (await listBackups(context, admin, { limit: 10, planId: plan.id, status })).items[0];
+    await handle.trigger();
+    const taken = await until(() => find('completed'), 'the scheduled backup', 60_000);
+    expect(taken).toMatchObject({ trigger: 'schedule', requestedBy: null });
+    expect(taken.scheduledFor).not.toBeNull();
+
+    // A run in the way, held still: its row is there, its workflow is not.
+    const row = await stack.catalog.prisma.backup.findUniqueOrThrow({ where: { id: taken.id } });
+    const { kind, databaseId, planId, destinationId, trigger } = row;
+    const blocker = await stack.catalog.prisma.backup.create({
+      data: { id: newId('backup'), kind, databaseId, planId, destinationId, trigger, activeKey: databaseId },
+    });
+    await handle.trigger();
+    const skipped = await until(() => find('skipped'), 'the skipped backup', 60_000);
+    expect(skipped).toMatchObject({ blockedBy: blocker.id, error: { code: 'run_in_progress' } });
+  });
+
+  test('a backup whose manifest was published when its workflow was lost is adopted, not taken again', async () => {
+    const { context } = stack;
+    const { backupId, bucket } = await backedUp();
+    const before = await storedKeys(stack, bucket);
+    // As after the death of the worker between the manifest and the catalog, followed by the end of the workflow.
+    const { databaseId } = await stack.catalog.prisma.backup.findUniqueOrThrow({ where: { id: backupId } });
+    const progress = { phase: 'publishing', bytes: 1, percent: 99 };
+    const lost = { status: 'in_progress', activeKey: databaseId, completedAt: null, manifestKey: null, progress };
+    await stack.catalog.prisma.backup.update({ where: { id: backupId }, data: lost });
+    expect((await reconcileOnce(context))?.changes.runsStarted).toContain(backupId);
+    expect(await settledBackup(stack, backupId)).toMatchObject({ status: 'completed', error: null });
+    expect(await storedKeys(stack, bucket)).toEqual(before);
+    expect((await buffer((await download(backupId)).stream)).subarray(0, 5).toString()).toBe('PGDMP');
+  });
+
+  // Last: the workers keep the old key.
+  test('after a rotation of the master key every backup is still read, and with the old key none', async () => {
+    const { context, admin } = stack;
+    const { backupId } = await backedUp();
+    const to = newMasterKey();
+    const done = await rotateMasterKey(context, admin, { to, putInPlace: async () => undefined });
+    expect(done.wrappingKeys).toBeGreaterThan(0);
+    const rotated = { ...context, masterKey: to };
+    const signal = AbortSignal.timeout(60_000);
+    const got = await downloadBackup(rotated, admin, { backupId, signal });
+    expect((await buffer(got.stream)).length).toBe(got.bytes);
+    expect((await errorOf(download(backupId))).code).toBe('wrong_master_key');
+  });
+});

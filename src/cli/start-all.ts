@@ -1,5 +1,5 @@
 /** Everything in one go: embedded components, the API, a worker. What `tidemark up` and the demo start. */
-import { mkdirSync, renameSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Config } from '../config.js';
@@ -8,11 +8,13 @@ import { TidemarkError } from '../domain/errors.js';
 import { endLeftovers, lockHome } from '../embedded/home-lock.js';
 import type { RunInfo } from '../embedded/run-file.js';
 import { removeRunFile, writeRunFile } from '../embedded/run-file.js';
+import { placeForServers } from '../embedded/server-place.js';
 import type { Embedded } from '../embedded/start-embedded.js';
 import { startEmbedded } from '../embedded/start-embedded.js';
 import { defineWorker } from '../embedded/start-worker.js';
 import type { Supervised } from '../embedded/supervise.js';
 import { supervise } from '../embedded/supervise.js';
+import { keepLogsSmall } from '../embedded/trim-logs.js';
 import type { Logger } from '../platform/logger.js';
 import { createLogger } from '../platform/logger.js';
 import { findFreePort } from '../platform/ports.js';
@@ -48,9 +50,6 @@ export interface Everything {
   kill(): Promise<void>;
 }
 
-/** A log that grew beyond this is put aside at the next start, in bytes; one older is kept. */
-const LOG_LIMIT = 20 * 1024 * 1024;
-
 /**
  * Throws `already_running` when the home is in use, and what a component or the API says when it does not start; whatever had been started is
  * stopped then.
@@ -61,14 +60,21 @@ export async function startAll(options: StartAllOptions): Promise<Everything> {
   const lock = await lockHome(config.home);
   const logs = join(config.home, 'logs');
   mkdirSync(logs, { recursive: true, mode: 0o700 });
-  for (const name of ['service.log', 'worker.log']) putAside(join(logs, name));
   const destination = pino.destination({ dest: join(logs, 'service.log'), mode: 0o600, sync: true });
   const logger = createLogger({ level: config.logLevel, name: 'up', destination, redact: secretsOf(config) });
+  const stopTrimming = keepLogsSmall(logFiles(config.home), (error) =>
+    logger.warn({ err: error }, 'a log could not be trimmed'),
+  );
+  // Node prints it and ends; the log should know as well.
+  const onCrash = (error: Error) => logger.fatal({ err: error }, 'the process ends by an error that nobody caught');
+  process.on('uncaughtExceptionMonitor', onCrash);
   const started: { stop(): Promise<void>; kill(): Promise<void> }[] = [];
   const endAll = async (how: 'stop' | 'kill') => {
     // One that does not stop must not keep the others running.
     const errors: unknown[] = [];
     for (const part of started.splice(0).toReversed()) await part[how]().catch((error: unknown) => errors.push(error));
+    stopTrimming();
+    process.off('uncaughtExceptionMonitor', onCrash);
     removeRunFile(config.home);
     await lock.release();
     if (errors.length > 0) throw new AggregateError(errors, 'not everything could be stopped');
@@ -130,6 +136,16 @@ export async function startAll(options: StartAllOptions): Promise<Everything> {
   }
 }
 
+function logFiles(home: string): string[] {
+  return [
+    join(home, 'logs/service.log'),
+    join(home, 'logs/worker.log'),
+    join(home, 'temporal/temporal.log'),
+    join(home, 's3/s3.log'),
+    join(placeForServers(home), 'database/server.log'),
+  ];
+}
+
 async function chooseApiPort(config: Config, embedded: Embedded): Promise<number> {
   if (config.port === undefined) return embedded.state.choosePort('api');
   const port = await findFreePort(config.port);
@@ -156,10 +172,6 @@ function describeRun(url: string, embedded: Embedded, worker: Supervised): RunIn
 function hostForUrl(bind: string): string {
   if (bind === '0.0.0.0' || bind === '::') return '127.0.0.1';
   return bind.includes(':') ? `[${bind}]` : bind;
-}
-
-function putAside(path: string): void {
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_LIMIT) renameSync(path, `${path}.1`);
 }
 
 /** The password inside an address too: drivers repeat it without the rest. */

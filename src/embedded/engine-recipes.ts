@@ -1,5 +1,5 @@
 /** How each engine's data is created and its server started, in the foreground. */
-import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import { Client } from 'pg';
@@ -144,7 +144,9 @@ async function loginMysql(layout: ServerLayout): Promise<void> {
 function writeOptionFile(layout: ServerLayout, section: string, settings: Record<string, string>): string {
   const path = join(layout.base, 'server.cnf');
   const lines = Object.entries({ ...settings, ...layout.settings }).map(([name, value]) => `${name}=${value}`);
-  writeFileSync(path, `[${section}]\n${lines.join('\n')}\n`, { mode: 0o644 });
+  writeFileSync(path, `[${section}]\n${lines.join('\n')}\n`);
+  // Read by the server's user, whatever root's umask is; it holds no secret.
+  chmodSync(path, 0o644);
   return path;
 }
 

@@ -2,9 +2,9 @@
  * One PostgreSQL, MySQL or MariaDB server in a folder of ours: the embedded catalog, the demo's sources, the servers of tests.
  * It runs in the foreground below this process and dies with it.
  */
-import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownEnvironment } from '../config.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
@@ -14,7 +14,7 @@ import { engineProductTitles, engineRoot } from '../platform/installed.js';
 import { findFreePort } from '../platform/ports.js';
 import type { ProcessMark } from '../platform/processes.js';
 import { findDescendants, markProcess, signalProcess, waitForEnd } from '../platform/processes.js';
-import { canOthersReach, giveTo, serverUser } from '../platform/run-as.js';
+import { canOthersReach, giveTo, makeEnterableDir, serverUser } from '../platform/run-as.js';
 import type { Child, ChildExit } from '../platform/spawn-child.js';
 import { spawnChild } from '../platform/spawn-child.js';
 import { writeStateFile } from '../platform/state-file.js';
@@ -54,7 +54,7 @@ export interface EngineServer {
   readonly socketDir: string;
   readonly adminUser: string;
   readonly adminPassword: string;
-  /** As given. */
+  /** As given, absolute. */
   readonly dataDir: string;
   /** The engine's own data directory (PGDATA, datadir). */
   readonly engineDataDir: string;
@@ -90,7 +90,8 @@ const STOP_GRACE_MS = 60_000;
  * with the end of the server's log when it does not start.
  */
 export async function startEngineServer(options: EngineServerOptions): Promise<EngineServer> {
-  const { product, dataDir } = options;
+  const { product } = options;
+  const dataDir = resolve(options.dataDir);
   const title = engineProductTitles[product];
   const recipe = engineRecipes[product];
   const root = engineRoot(product, options.install ?? ownEnvironment());
@@ -99,8 +100,10 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
       object: product,
     });
   }
-  mkdirSync(dataDir, { recursive: true, mode: 0o711 });
   const user = serverUser();
+  makeEnterableDir(user, dataDir);
+  // Ours alone, also when somebody made it beforehand.
+  if (user) chmodSync(dataDir, 0o711);
   if (user && !canOthersReach(dataDir)) {
     throw new TidemarkError(
       'component_failed',

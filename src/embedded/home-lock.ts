@@ -1,11 +1,11 @@
 /** One `tidemark up` per home, and nothing left over from one that was killed. */
-import { mkdirSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidemarkError } from '../domain/errors.js';
 import type { Logger } from '../platform/logger.js';
 import type { ProcessMark } from '../platform/processes.js';
 import { endProcessTree, findDescendants, markProcess } from '../platform/processes.js';
-import { serverUser } from '../platform/run-as.js';
+import { makeEnterableDir, serverUser } from '../platform/run-as.js';
 import { spawnChild } from '../platform/spawn-child.js';
 
 /** In the environment of every process that `up` starts: says whose it is. */
@@ -18,7 +18,7 @@ export function markerEnvironment(home: string): Record<string, string> {
 
 /** Creates the home if needed. Entered by the servers' user when we are root; nobody else has business there. */
 export function createHome(home: string): void {
-  mkdirSync(home, { recursive: true, mode: serverUser() ? 0o711 : 0o700 });
+  makeEnterableDir(serverUser(), home);
 }
 
 const LOCK_HELD = 75;

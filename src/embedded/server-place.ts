@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { canOthersReach, serverUser } from '../platform/run-as.js';
+import { canOthersReach, makeEnterableDir, serverUser } from '../platform/run-as.js';
 
 /** Where root keeps the data of servers that belong to a home others cannot enter. */
 const OUTSIDE = '/var/lib/tidemark';
@@ -11,14 +11,13 @@ const OUTSIDE = '/var/lib/tidemark';
  * enter it (a home below /root), a folder outside whose name is made from the home's.
  */
 export function placeForServers(home: string): string {
-  mkdirSync(home, { recursive: true, mode: 0o711 });
-  if (serverUser() === undefined || canOthersReach(home)) return home;
+  const user = serverUser();
+  makeEnterableDir(user, home);
+  if (user === undefined || canOthersReach(home)) return home;
   const real = realpathSync(home);
   const place = join(OUTSIDE, createHash('sha256').update(real).digest('hex').slice(0, 16));
-  mkdirSync(place, { recursive: true, mode: 0o711 });
+  makeEnterableDir(user, place);
   // For a person who wonders whose this is, after the home was deleted.
   writeFileSync(join(place, 'home'), `${real}\n`, { mode: 0o600 });
-  // A strict umask of root's would close them again.
-  for (const dir of [OUTSIDE, place]) chmodSync(dir, 0o711);
   return place;
 }

@@ -1,5 +1,5 @@
 /** Which user database servers run as. postgres, mysqld and mariadbd refuse to run as root. */
-import { chownSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { TidemarkError } from '../domain/errors.js';
 
@@ -24,6 +24,16 @@ export function serverUser(): RunAsUser | undefined {
 /** Gives a file or folder to the server's user; does nothing when servers run as the service's own user. */
 export function giveTo(user: RunAsUser | undefined, path: string): void {
   if (user) chownSync(path, user.uid, user.gid);
+}
+
+/**
+ * Creates a folder that the servers' user can enter but not list or change, whatever root's umask is; existing folders stay as they are.
+ * Without such a user it is ours alone.
+ */
+export function makeEnterableDir(user: RunAsUser | undefined, path: string): void {
+  const first = mkdirSync(path, { recursive: true, mode: user ? 0o711 : 0o700 });
+  if (!user || first === undefined) return;
+  for (let dir = path; dir.length >= first.length; dir = dirname(dir)) chmodSync(dir, 0o711);
 }
 
 /** Can other users enter every folder on the way to `path` (as far as it exists)? */

@@ -2,8 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, inject } from 'vitest';
@@ -77,7 +76,8 @@ export function usePrivateEngine(
   let server: EngineServer | undefined;
   let dir: string | undefined;
   beforeAll(async () => {
-    dir = mkdtempSync(join(tmpdir(), 'tm-private-'));
+    // Below the run's folder: what a killed run leaves is swept by the next.
+    dir = mkdtempSync(join(dirname(inject('engineKeeper')), 'private-'));
     chmodSync(dir, 0o711);
     server = await startEngineServer({ product, dataDir: join(dir, product), durability: 'fast', ...options });
   });

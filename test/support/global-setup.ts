@@ -2,7 +2,7 @@
  * Keeps the database servers of one test run: a test file that needs one asks over a socket, the first asker starts it, all share it.
  * The servers are children of the runner's main process and die with it, however it ends.
  */
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +30,12 @@ function sweepDeadRuns(): void {
     const dir = join(tmpdir(), name);
     try {
       const owner = readStateFile(join(dir, 'run.json'), processMarkSchema);
-      if (owner && !isRunning(owner)) rmSync(dir, { recursive: true, force: true });
+      if (!owner || isRunning(owner)) continue;
+      for (const file of globSync('**/server.json', { cwd: dir })) {
+        const { socketDir } = JSON.parse(readFileSync(join(dir, file), 'utf8')) as { socketDir: string | null };
+        if (socketDir?.startsWith(join(tmpdir(), 'tm-'))) rmSync(socketDir, { recursive: true, force: true });
+      }
+      rmSync(dir, { recursive: true, force: true });
     } catch {
       // Another user's run.
     }

@@ -154,7 +154,15 @@ export interface Engine {
   /** Identity, version, capabilities and findings. Changes nothing on the server. */
   check(connection: DatabaseConnection, context: EngineContext): Promise<DatabaseCheck>;
   /** `fingerprint: false` skips the extra connection for it (bench only). */
-  openDump(connection: DatabaseConnection, context: EngineContext, options: { fingerprint: boolean }): Promise<DumpSession>;
+  openDump(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: { fingerprint: boolean },
+  ): Promise<DumpSession>;
   /** `connection.database` may name a database that does not exist yet; the session connects to the maintenance database. */
-  openRestore(connection: DatabaseConnection, context: EngineContext, options: { restoreId: string; attempt: number }): Promise<RestoreSession>;
+  openRestore(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: { restoreId: string; attempt: number },
+  ): Promise<RestoreSession>;
 }

@@ -42,6 +42,7 @@ export async function checkPostgres(connection: DatabaseConnection, context: Eng
   const session = await connect(connection, { signal: context.signal, applicationName: 'tidemark check' });
   try {
     await session.run("SET statement_timeout = '20s'");
+    await session.run("SET lock_timeout = '5s'");
     await session.run("SET search_path = ''");
     const { server, isReplica } = await readServer(session);
     const findings: CheckFinding[] = [];

@@ -30,6 +30,7 @@ const sessionSettings: Readonly<Record<string, string>> = {
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
   default_transaction_read_only: 'off',
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
@@ -97,6 +98,11 @@ export async function connect(
   client.on('error', () => {});
   try {
     await client.connect();
+    // Known from 17 on only, so it cannot be among the start-up settings.
+    if (!options.replication)
+      await client.query(
+        "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'",
+      );
   } catch (error) {
     void client.end().catch(() => {});
     throw mapConnectError(error, connection, database);

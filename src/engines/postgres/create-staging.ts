@@ -1,5 +1,7 @@
 import { TidemarkError } from '../../domain/errors.js';
 import type { Fingerprint } from '../../domain/fingerprint.js';
+import type { OuterProperties } from './database-properties.js';
+import { changeProperties, readOuterProperties } from './database-properties.js';
 import { dropDatabase, stagingDatabases, stagingPrefix } from './drop-database.js';
 import { errorText } from './map-error.js';
 import type { RestoreScope } from './open-restore.js';
@@ -82,7 +84,8 @@ export async function createStaging(scope: RestoreScope, like: Fingerprint | nul
   );
   const options = like === null ? [] : creationOptions(like, scope.server.major);
   // A swap cannot move a database between tablespaces: the copy is built where its target lies.
-  if (target?.spcname) options.push(`TABLESPACE ${quoteName(target.spcname)}`);
+  // Naming the default one would ask for a right on it that nobody needs.
+  if (target?.spcname && target.spcname !== 'pg_default') options.push(`TABLESPACE ${quoteName(target.spcname)}`);
   try {
     // template0: template1 may hold objects of its own, and forbids another encoding or locale.
     await scope.maintenance.run(`CREATE DATABASE ${quoteName(name)} TEMPLATE template0 ${options.join(' ')}`);
@@ -107,5 +110,27 @@ export async function createStaging(scope: RestoreScope, like: Fingerprint | nul
       );
     throw error;
   }
+  if (like !== null) await giveProperties(scope, name, like);
   return name;
+}
+
+/** The copy gets the source's owner, grants and settings; over an existing target a swap replaces them by the target's own. */
+async function giveProperties(scope: RestoreScope, name: string, like: Fingerprint): Promise<void> {
+  const { maintenance, connection } = scope;
+  const present = await readOuterProperties(maintenance, name);
+  if (present === null || like.database.outer == null) return;
+  const wanted = JSON.parse(like.database.outer) as OuterProperties;
+  for (const statement of changeProperties(name, present, wanted)) {
+    try {
+      await maintenance.run(statement);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      const text = `The staging database cannot be set up as the source was: ${errorText(error, connection)} Statement: ${statement};`;
+      if (code === '42501')
+        throw new TidemarkError('privilege_missing', text, { object: name, statement: `${statement};` });
+      // Unknown or refused setting: of another major, or of a library that this server lacks.
+      if (code === '42704' || code?.startsWith('22')) throw new TidemarkError('not_supported', text, { object: name });
+      throw error;
+    }
+  }
 }

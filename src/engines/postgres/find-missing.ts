@@ -100,6 +100,21 @@ export async function findRemarks(session: Session, isReplica: boolean): Promise
       `The rows of foreign tables live elsewhere and are not in a dump: ${listNames(foreign)}.`,
     );
 
+  const hiddenParts = await names(
+    session,
+    `SELECT name FROM (
+       SELECT 'subscription ' || s.subname AS name FROM pg_catalog.pg_subscription s
+         JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()
+       UNION ALL SELECT 'options of the user mapping of ' || usename || ' on ' || srvname FROM pg_catalog.pg_user_mappings WHERE umoptions IS NULL) h
+     WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) ORDER BY 1`,
+  );
+  if (hiddenParts.length > 0)
+    say(
+      'warns',
+      'superuser_only_objects',
+      `Only a superuser's dump holds these; this role leaves them out: ${listNames(hiddenParts)}.`,
+    );
+
   const anonymous = await names(
     session,
     `SELECT c.oid::regclass::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

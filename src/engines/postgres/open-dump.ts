@@ -29,7 +29,14 @@ export async function openPostgresDump(
   options: { fingerprint: boolean },
 ): Promise<DumpSession> {
   const applicationName = 'tidemark dump';
-  const holder = await connect(connection, { signal: context.signal, applicationName });
+  const closing = new AbortController();
+  const inner: EngineContext = { ...context, signal: AbortSignal.any([context.signal, closing.signal]) };
+  const holder = await connect(connection, {
+    signal: inner.signal,
+    applicationName,
+    // Even asking for a table's size waits behind somebody who alters it.
+    settings: { lock_timeout: String(LOCK_WAIT_MS) },
+  });
   try {
     for (const setting of textSettings) await holder.run(setting);
     const { server, isReplica } = await readServer(holder);
@@ -54,7 +61,7 @@ export async function openPostgresDump(
       database: connection.database,
       settings: {},
     };
-    const dump = new ArchiveDump(snapshot, connection, context);
+    const dump = new ArchiveDump(snapshot, connection, inner);
     return {
       server,
       position: { lsn: at?.lsn ?? '', timeline: Number(at?.timeline ?? 0) },
@@ -67,10 +74,12 @@ export async function openPostgresDump(
           throw new TidemarkError('not_supported', 'The dump was opened without a fingerprint.');
         // Not before pg_dump holds its locks: a TRUNCATE between our reading and its lock would empty the table for it, and only for it.
         const contents = await dump.contentsOrNever();
-        const print = await readFingerprint({ snapshot, connection, context, onTable });
+        const print = await readFingerprint({ snapshot, connection, context: inner, onTable });
         return { ...print, sequences: settleSequences(sequencesBefore, contents, print.sequences) };
       },
       close: async () => {
+        // Ends a fingerprint and a dump that are still being read.
+        closing.abort();
         await dump.stop();
         await holder.close();
       },

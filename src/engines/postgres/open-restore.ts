@@ -53,7 +53,7 @@ async function endEarlierAttempts(maintenance: Session, restoreId: string, attem
   const prefix = `tidemark ${restoreId} `;
   await maintenance.rows(`
     SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
-    WHERE pid <> pg_catalog.pg_backend_pid() AND pg_catalog.starts_with(application_name, ${quoteText(prefix)})
+    WHERE pid <> pg_catalog.pg_backend_pid() AND usename = current_user AND pg_catalog.starts_with(application_name, ${quoteText(prefix)})
       AND pg_catalog.substr(application_name, ${prefix.length + 1}) ~ '^[0-9]+$'
       AND pg_catalog.substr(application_name, ${prefix.length + 1})::numeric < ${Math.trunc(attempt)}`);
 }

@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../domain/errors.js';
 import type { SwapPlan, SwapStep } from '../engine.js';
-import { carryStatements } from './carry-database.js';
 import type { TextRow } from './connect.js';
+import { changeProperties, readOuterProperties } from './database-properties.js';
 import type { RestoreScope } from './open-restore.js';
 import { quoteName, quoteText } from './quote.js';
 
@@ -77,6 +77,7 @@ export async function planSwap(
   scope: RestoreScope,
   names: { staging: string; target: string; previous: string },
 ): Promise<SwapPlan> {
+  refuseLongNames(names.target, names.previous);
   const staging = await findDatabase(scope, names.staging);
   if (staging === null)
     throw new TidemarkError('swap_failed', `The staging database ${quoteName(names.staging)} is gone.`);
@@ -102,7 +103,7 @@ export async function planSwap(
     targetName: names.target,
     incomingName: names.staging,
     outgoingName: names.previous,
-    carry: await carryStatements(scope.maintenance, names.target, names.staging),
+    carry: await carryStatements(scope, names.target, names.staging),
   });
   return { target: names.target, previous: names.previous, steps };
 }
@@ -112,6 +113,7 @@ export async function planRevert(
   scope: RestoreScope,
   names: { target: string; previous: string; aside: string },
 ): Promise<SwapPlan> {
+  refuseLongNames(names.aside);
   const previous = await findDatabase(scope, names.previous);
   if (previous === null)
     throw new TidemarkError('previous_gone', `The former content ${quoteName(names.previous)} is no longer there.`, {
@@ -136,6 +138,23 @@ export async function planRevert(
     carry: [],
   });
   return { target: names.target, previous: names.aside, steps };
+}
+
+/** After a rename without its owner, grants and settings, applications are locked out or meet another search_path. */
+async function carryStatements(scope: RestoreScope, from: string, to: string): Promise<string[]> {
+  const wanted = await readOuterProperties(scope.maintenance, from);
+  const present = await readOuterProperties(scope.maintenance, to);
+  return wanted === null || present === null ? [] : changeProperties(to, present, wanted);
+}
+
+/** PostgreSQL would cut a longer name off, and the plan would speak of a database that does not exist. */
+function refuseLongNames(...names: string[]): void {
+  for (const name of names) {
+    if (Buffer.byteLength(name) > 63)
+      throw new TidemarkError('invalid_request', `The database name ${quoteName(name)} is longer than 63 bytes.`, {
+        object: name,
+      });
+  }
 }
 
 /** Found out before anything is shut: a swap that fails in the middle costs the application its time. */

@@ -24,6 +24,8 @@ const schema = z.object({
   databaseProduct: z.enum(['pg18', 'pg17']).nullable(),
   databasePassword: z.string(),
   s3: z.object({ accessKeyId: z.string(), secretAccessKey: z.string() }),
+  /** True when the file system of the home has no extended attributes: the store then keeps its metadata in files beside its data. */
+  s3Sidecar: z.boolean().default(false),
 });
 type Content = z.infer<typeof schema>;
 
@@ -42,6 +44,7 @@ export class EmbeddedState {
         accessKeyId: `TIDE${randomBytes(8).toString('hex').toUpperCase()}`,
         secretAccessKey: randomBytes(24).toString('hex'),
       },
+      s3Sidecar: false,
     };
     this.#save();
   }
@@ -52,6 +55,15 @@ export class EmbeddedState {
 
   set databaseProduct(product: Content['databaseProduct']) {
     this.#content = { ...this.#content, databaseProduct: product };
+    this.#save();
+  }
+
+  get s3Sidecar(): boolean {
+    return this.#content.s3Sidecar;
+  }
+
+  set s3Sidecar(sidecar: boolean) {
+    this.#content = { ...this.#content, s3Sidecar: sidecar };
     this.#save();
   }
 

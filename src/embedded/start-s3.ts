@@ -1,11 +1,11 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateBucketCommand, HeadBucketCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
-import { TidemarkError } from '../domain/errors.js';
+import { isTidemarkError, TidemarkError } from '../domain/errors.js';
 import type { InstallEnvironment } from '../platform/installed.js';
 import { toolPath } from '../platform/installed.js';
 import { spawnChild } from '../platform/spawn-child.js';
-import type { ComponentDefinition } from './component.js';
+import type { ComponentDefinition, RunningComponent } from './component.js';
 import type { EmbeddedState } from './embedded-state.js';
 import { markerEnvironment } from './home-lock.js';
 import { waitUntilHealthy } from './wait-until-healthy.js';
@@ -35,9 +35,10 @@ export async function defineS3(home: string, state: EmbeddedState, install: Inst
   const access: S3Access = { endpoint, region: 'us-east-1', bucket: 'tidemark', ...state.s3, forcePathStyle: true };
   const dir = join(home, 's3');
   const data = join(dir, 'data');
+  const sidecar = join(dir, 'metadata');
   const logFile = join(dir, 's3.log');
 
-  const start = async () => {
+  const start = async (): Promise<RunningComponent> => {
     const program = toolPath('versitygw', install);
     if (program === null) {
       throw new TidemarkError(
@@ -45,7 +46,7 @@ export async function defineS3(home: string, state: EmbeddedState, install: Inst
         'The S3 store versitygw is not installed. `npm run doctor` says how to get it.',
       );
     }
-    mkdirSync(data, { recursive: true, mode: 0o700 });
+    for (const path of [data, sidecar]) mkdirSync(path, { recursive: true, mode: 0o700 });
     const child = spawnChild({
       command: program,
       args: [
@@ -61,6 +62,7 @@ export async function defineS3(home: string, state: EmbeddedState, install: Inst
         '0700',
         '--file-perms',
         '0600',
+        ...(state.s3Sidecar ? ['--sidecar', sidecar] : []),
         data,
       ],
       // In the environment: arguments can be read by every user of the machine.
@@ -75,7 +77,15 @@ export async function defineS3(home: string, state: EmbeddedState, install: Inst
       label: 'the S3 store',
       redact: [access.secretAccessKey],
     });
-    await waitUntilHealthy(child, () => ensureBucket(access), { timeoutMs: 30_000, logFile });
+    try {
+      await waitUntilHealthy(child, () => ensureBucket(access), { timeoutMs: 30_000, logFile });
+    } catch (error) {
+      // The store looks for itself, and ends with these words. Only while it is empty: objects written one way are not found the other.
+      const lacking = isTidemarkError(error) && /xattrs are not supported/.test(error.message);
+      if (!lacking || state.s3Sidecar || readdirSync(data).length > 0) throw error;
+      state.s3Sidecar = true;
+      return start();
+    }
     return {
       pid: child.pid,
       exited: child.exited,

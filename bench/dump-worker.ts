@@ -1,0 +1,98 @@
+/**
+ * One backup as a worker makes it, in a process of its own: open the dump, every part and the fingerprint through the data path, the
+ * manifest. Reads its task from standard input; prints wall time from the first connection to the published manifest, and peak memory.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { newId } from '../src/domain/ids.js';
+import type { DatabaseConnection } from '../src/engines/engine.js';
+import { getEngine } from '../src/engines/registry.js';
+import { encryptionSuite } from '../src/keys/encryption-sdk.js';
+import { newMasterKey } from '../src/keys/master-key.js';
+import { createWrappingKey } from '../src/keys/wrapping-key.js';
+import { takeDump } from '../src/recovery/take-dump.js';
+import type { DestinationConfig } from '../src/storage/destination.js';
+import { attemptPrefix } from '../src/storage/layout.js';
+import { openDestination } from '../src/storage/open-destination.js';
+import { writeManifest } from '../src/storage/write-manifest.js';
+
+export type DumpTask = {
+  readonly connection: DatabaseConnection;
+  readonly destination: DestinationConfig;
+  readonly toolRoots: readonly string[];
+  readonly fingerprint: boolean;
+};
+export type DumpFigures = { readonly wallMs: number; readonly peakBytes: number; readonly storedBytes: number };
+
+const task = JSON.parse(await text(process.stdin)) as DumpTask;
+const scratchDir = mkdtempSync(join(tmpdir(), 'tm-bench-'));
+const signal = new AbortController().signal;
+try {
+  const { key, sealed } = await createWrappingKey(newMasterKey());
+  const [installationId, databaseId, backupId, attemptId] = [
+    newId('installation'),
+    newId('database'),
+    newId('backup'),
+    newId('attempt'),
+  ];
+  const started = performance.now();
+  const startedAt = new Date().toISOString();
+  const destination = openDestination(task.destination);
+  const { connection } = task;
+  const session = await getEngine(connection.engine).openDump(
+    connection,
+    { signal, scratchDir, toolRoots: task.toolRoots },
+    { fingerprint: task.fingerprint },
+  );
+  if (task.fingerprint && session.fingerprintUnavailable) throw new Error(session.fingerprintUnavailable);
+  const { artifacts, fingerprint } = await takeDump({
+    session,
+    destination,
+    keyPrefix: attemptPrefix(databaseId, backupId, attemptId),
+    key,
+    context: { installation: installationId, backup: backupId },
+    signal,
+    onBytes: () => {},
+    onTable: () => {},
+  });
+  await session.close();
+  await writeManifest({
+    destination,
+    key,
+    sealedKey: sealed,
+    signal,
+    manifest: {
+      format: 'tidemark-manifest-1',
+      installationId,
+      backupId,
+      attemptId,
+      databaseId,
+      planId: null,
+      kind: 'dump',
+      parentId: null,
+      label: null,
+      source: { ...session.server, host: connection.host, port: connection.port, database: connection.database },
+      toolVersion: '',
+      startedAt,
+      takenAt: session.takenAt,
+      completedAt: new Date().toISOString(),
+      startPosition: session.position,
+      endPosition: session.position,
+      artifacts: [...artifacts],
+      fingerprint: fingerprint ? { artifact: 'fingerprint.json', tables: fingerprint.tables.length, rows: '0' } : null,
+      fingerprintUnavailable: session.fingerprintUnavailable,
+      encryption: { suite: encryptionSuite, keyId: key.id, sealedKey: sealed },
+    },
+  });
+  const wallMs = performance.now() - started;
+  destination.close();
+  const peak = /VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  const objects = artifacts.flatMap((artifact) => artifact.objects);
+  const storedBytes = objects.reduce((sum, object) => sum + object.storedBytes, 0);
+  const figures: DumpFigures = { wallMs, peakBytes: Number(peak) * 1024, storedBytes };
+  process.stdout.write(JSON.stringify(figures));
+} finally {
+  rmSync(scratchDir, { recursive: true, force: true });
+}

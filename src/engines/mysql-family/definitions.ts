@@ -34,6 +34,19 @@ function withoutAutoIncrement(statement: string): string {
   return statement.replace(/^(\) ENGINE=\S+) AUTO_INCREMENT=\d+/m, '$1');
 }
 
+/** A collation implies its character set; whether the server prints both depends on how the column was once declared. */
+function withoutImpliedCharacterSet(statement: string): string {
+  return statement.replace(
+    /^( {2}`(?:[^`]|``)+` [^'\n]*?) CHARACTER SET (\w+) COLLATE (\2_\w+|binary)\b/gm,
+    '$1 COLLATE $3',
+  );
+}
+
+/** A body created by a client that sends several statements at once may end with their separator. */
+function withoutLastSemicolon(statement: string): string {
+  return statement.replace(/[;\s]+$/, '');
+}
+
 /** First value whose column name matches; SHOW CREATE names its columns after the object type. */
 function pick(row: Row, pattern: RegExp): string | null {
   const key = Object.keys(row).find((name) => pattern.test(name));
@@ -51,7 +64,7 @@ async function showCreate(session: Session, what: string, type: ObjectType, name
     type,
     name,
     // Null: the role may see that the routine exists but not its body.
-    statement: text ?? '',
+    statement: withoutLastSemicolon(text ?? ''),
     definer,
     sqlMode: row?.sql_mode ?? null,
     characterSet: row?.character_set_client ?? null,
@@ -136,7 +149,7 @@ async function tablesOf(session: Session, tables: readonly TableEntry[]): Promis
       table.kind === 'sequence'
         ? await showCreate(session, 'SEQUENCE', 'sequence', table.name, null)
         : await showCreate(session, 'TABLE', 'table', table.name, null);
-    found.push({ ...object, statement: withoutAutoIncrement(object.statement) });
+    found.push({ ...object, statement: withoutImpliedCharacterSet(withoutAutoIncrement(object.statement)) });
   }
   return found;
 }

@@ -4,29 +4,16 @@ import { TidemarkError } from '../../domain/errors.js';
 import { spawnChild } from '../../platform/spawn-child.js';
 import type { DatabaseConnection } from '../engine.js';
 import type { Brand } from './brand.js';
+import { DumpTail } from './dump-tail.js';
 import { placeOf, toToolError } from './failures.js';
 
-/** The last line that a finished dump has, whatever the server's language. */
-export const END_MARKER = /^-- Dump completed(?: on [^\n]*)?\n$/;
-/** More than the longest end marker, in bytes. */
-const TAIL_BYTES = 256;
-
 /** Passes bytes on and remembers the last ones. */
-export class TailKeeper extends Transform {
-  private last: Buffer = Buffer.alloc(0);
+class TailKeeper extends Transform {
+  readonly tail = new DumpTail();
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: (error: null, data: Buffer) => void): void {
-    this.last =
-      chunk.length >= TAIL_BYTES
-        ? Buffer.from(chunk.subarray(-TAIL_BYTES))
-        : Buffer.concat([this.last, chunk]).subarray(-TAIL_BYTES);
+    this.tail.add(chunk);
     callback(null, chunk);
-  }
-
-  /** True when the last line is the dump tool's end marker. */
-  endsWithMarker(): boolean {
-    const text = this.last.toString('latin1');
-    return END_MARKER.test(text.slice(text.lastIndexOf('\n', text.length - 2) + 1));
   }
 }
 
@@ -133,7 +120,7 @@ export function startDumpTool(options: DumpToolOptions): RunningDump {
         { cause: error },
       );
     });
-    if (!out.endsWithMarker()) {
+    if (!out.tail.endsWithMarker()) {
       throw new TidemarkError(
         'dump_incomplete',
         `${brand.dumpProgram} of ${placeOf(connection)} ended without its line "-- Dump completed".`,

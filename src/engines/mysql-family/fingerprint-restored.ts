@@ -22,7 +22,8 @@ function applyNotes(print: Fingerprint, notes: RestoreNotes): Fingerprint {
     database: { ...print.database, ...notes.surroundings },
     objects: print.objects.map((object) => ({
       ...object,
-      grants: [...(notes.grants[`${object.type} ${object.name}`] ?? [])],
+      // A grant on the staging database itself is not expected and must show.
+      grants: [...new Set([...object.grants, ...(notes.grants[`${object.type} ${object.name}`] ?? [])])],
       definition:
         object.type === 'event' && enabled.has(object.name) ? enabledText(object.definition) : object.definition,
     })),

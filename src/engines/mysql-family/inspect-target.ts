@@ -1,6 +1,7 @@
 import type { TargetInspection } from '../engine.js';
 import { findDatabaseSettings } from './database-settings.js';
 import { holdsPrivilege, readPrivileges } from './privileges.js';
+import { NOTES_TABLE } from './restore-names.js';
 import type { RestoreScope } from './restore-scope.js';
 
 const MAX_NAMES = 20;
@@ -22,7 +23,7 @@ export async function findOutsideTies(scope: RestoreScope, target: string): Prom
 async function objectNames(scope: RestoreScope, target: string): Promise<string[]> {
   const rows = await scope.control.rows(
     `SELECT name FROM (
-       SELECT 1 AS kind, TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?
+       SELECT 1 AS kind, TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME <> '${NOTES_TABLE}'
        UNION ALL SELECT 2, CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?
        UNION ALL SELECT 3, CONCAT('event ', EVENT_NAME) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = ?
      ) AS objects ORDER BY kind, name LIMIT ${MAX_NAMES}`,

@@ -1,15 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { TidemarkError } from '../../domain/errors.js';
+import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
 import { spawnChild } from '../../platform/spawn-child.js';
 import type { DatabaseConnection } from '../engine.js';
 import type { Brand } from './brand.js';
-import { TailKeeper } from './dump-tool.js';
+import { DumpTail } from './dump-tail.js';
 import { placeOf, toToolError } from './failures.js';
 import { quoteText } from './quote.js';
-import { RetargetDatabase } from './retarget-database.js';
+import { DumpRewriter } from './rewrite-dump.js';
 import type { StagedEvents } from './stage-events.js';
 import { disableEvents } from './stage-events.js';
 
@@ -61,30 +60,42 @@ async function feed(options: LoadOptions, name: string, source: Readable): Promi
   child.stdout?.on('data', (chunk: Buffer) => {
     printed = (printed + chunk.toString('latin1')).slice(-MAX_OUTPUT);
   });
-  const tail = new TailKeeper();
-  async function* whole() {
+  const tail = new DumpTail();
+  let unreadable: unknown = null;
+  async function* whole(): AsyncGenerator<Buffer> {
+    const rewriter = new DumpRewriter(options.database);
     yield Buffer.from(`DO GET_LOCK(${quoteText(options.lockName)}, 5);\nSET SESSION wait_timeout = 86400;\n`);
-    yield* source.pipe(tail).pipe(new RetargetDatabase(options.database));
+    try {
+      for await (const chunk of source as AsyncIterable<Buffer>) {
+        tail.add(chunk);
+        yield* rewriter.push(chunk);
+      }
+    } catch (error) {
+      // What was sent so far must not be taken for the whole.
+      unreadable = error;
+      void child.kill('SIGKILL');
+      return;
+    }
+    yield* rewriter.flush();
     yield Buffer.from(`\nSELECT '${reached}';\n`);
   }
-  source.once('error', (error) => tail.destroy(error));
   let broken: unknown = null;
-  const { stdin } = child;
-  if (stdin) {
-    await pipeline(Readable.from(whole(), { objectMode: false }), stdin).catch(async (error: unknown) => {
+  if (child.stdin) {
+    await pipeline(Readable.from(whole(), { objectMode: false }), child.stdin).catch((error: unknown) => {
       broken = error;
-      source.destroy();
-      // The source failed (a corrupt object): what was sent so far must not be taken for the whole.
-      if (tail.errored ?? source.errored) await child.kill('SIGKILL');
     });
   }
+  source.destroy();
   const exit = await child.exited;
   if (options.signal.aborted) {
     throw new TidemarkError('cancelled', `Loading into ${options.database} was cancelled.`);
   }
   // What broke the source says more than the client's end.
-  const cause = source.errored ?? tail.errored;
-  if (cause) throw cause;
+  if (isTidemarkError(unreadable)) throw unreadable;
+  if (unreadable !== null) {
+    const why = unreadable instanceof Error ? unreadable.message : 'it broke off';
+    throw new TidemarkError('load_failed', `Reading ${name} failed: ${why}`, { object: name }, { cause: unreadable });
+  }
   if (exit.code !== 0) {
     throw toToolError(
       exit.stderr,
@@ -106,12 +117,20 @@ async function feed(options: LoadOptions, name: string, source: Readable): Promi
 const MAX_EVENTS_BYTES = 256 * 1024 * 1024;
 
 async function readEvents(source: Readable): Promise<StagedEvents> {
+  const chunks: Buffer[] = [];
   let size = 0;
-  source.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-    if (size > MAX_EVENTS_BYTES) source.destroy(new TidemarkError('load_failed', 'The events part is too large.'));
-  });
-  return disableEvents(await buffer(source));
+  try {
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > MAX_EVENTS_BYTES) throw new TidemarkError('load_failed', 'The events part is too large.');
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (isTidemarkError(error)) throw error;
+    const why = error instanceof Error ? error.message : 'it broke off';
+    throw new TidemarkError('load_failed', `Reading the events part failed: ${why}`, {}, { cause: error });
+  }
+  return disableEvents(Buffer.concat(chunks));
 }
 
 /**

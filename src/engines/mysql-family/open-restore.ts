@@ -49,7 +49,7 @@ async function load(scope: RestoreScope, database: string, parts: readonly LoadP
 
 async function dropPrevious(scope: RestoreScope, database: string): Promise<void> {
   if (!isKeptName(database)) {
-    throw new TidemarkError('forbidden', `${database} is not a kept former content and is never dropped.`, {
+    throw new TidemarkError('invalid_request', `${database} is not a kept former content and is never dropped.`, {
       object: database,
     });
   }

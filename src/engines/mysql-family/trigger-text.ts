@@ -5,19 +5,23 @@ const HEAD = new RegExp(
 );
 
 /**
- * Takes the database's name out of the head of a trigger (`trigger shop.tg before insert on shop.t …`). MariaDB keeps the text as it was
- * typed, and so would create the trigger in the live database when it is loaded elsewhere. `text` begins with the word TRIGGER.
- * Null when the head is not understood.
+ * The head of a trigger without the name of its database (`trigger shop.tg before insert on shop.t …`): MariaDB keeps the text as it was
+ * typed, and so would create the trigger in the live database when it is loaded elsewhere. `text` begins with the word TRIGGER;
+ * `length` is what `text` of the result stands for. Null when the head is not understood.
  */
-export function withoutDatabaseName(text: string): string | null {
-  return HEAD.test(text) ? text.replace(HEAD, '$1$3$5') : null;
+export function plainHead(text: string): { readonly length: number; readonly text: string } | null {
+  const match = HEAD.exec(text);
+  if (!match) return null;
+  const [all, word = '', , name = '', , table = ''] = match;
+  return { length: all.length, text: word + name + table };
 }
 
 const DEFINER = /^(CREATE (?:DEFINER=`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)? )?)/;
 
-/** As `withoutDatabaseName`, for a whole statement as SHOW CREATE TRIGGER prints it; a head that is not understood stays. */
+/** A whole statement as SHOW CREATE TRIGGER prints it, without the name of its database; a head that is not understood stays. */
 export function plainTrigger(statement: string): string {
   const prefix = DEFINER.exec(statement)?.[1] ?? '';
-  const rest = withoutDatabaseName(statement.slice(prefix.length));
-  return rest === null ? statement : prefix + rest;
+  const rest = statement.slice(prefix.length);
+  const head = plainHead(rest);
+  return head === null ? statement : prefix + head.text + rest.slice(head.length);
 }

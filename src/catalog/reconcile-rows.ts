@@ -29,12 +29,16 @@ export async function findActiveReverts(queries: CatalogQueries) {
 }
 
 /**
- * Deletions asked for before `since` that nobody has reported on. One that the destination refused has a `deleteError` and is
- * housekeeping's; a younger one may be under way inside the run whose retention asked for it.
+ * Deletions asked for before `since` that nobody has reported on. A completed backup that the destination refused to delete has a
+ * `deleteError` and is housekeeping's; a younger one may be under way inside the run whose retention asked for it.
  */
 export async function findUnfinishedDeletions(queries: CatalogQueries, since: Date) {
   return await queries.backup.findMany({
-    where: { deleteRequestedAt: { lt: since }, deletedAt: null, deleteError: { equals: Prisma.DbNull } },
+    where: {
+      deleteRequestedAt: { lt: since },
+      deletedAt: null,
+      OR: [{ deleteError: { equals: Prisma.DbNull } }, { status: { not: 'completed' } }],
+    },
     select: { id: true },
     orderBy: { deleteRequestedAt: 'asc' },
     take: 200,

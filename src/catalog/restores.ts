@@ -94,6 +94,8 @@ export async function claimRevert(queries: CatalogQueries, id: string, activeKey
       previousName: { not: null },
       previousDroppedAt: null,
       revertedAt: null,
+      // Housekeeping may be dropping it from that time on.
+      OR: [{ previousUntil: null }, { previousUntil: { gt: new Date() } }],
     },
     data: { activeKey, revertError: Prisma.DbNull },
   });

@@ -17,6 +17,11 @@ export async function deleteSecret(queries: CatalogQueries, id: string): Promise
   await queries.secret.deleteMany({ where: { id } });
 }
 
+/** A restore that ended before it began leaves nothing for which its one-shot secret would still be needed. */
+export async function deleteSecretsOfRestore(queries: CatalogQueries, restoreId: string): Promise<void> {
+  await queries.secret.deleteMany({ where: { restoreId } });
+}
+
 export async function findSealedText(queries: CatalogQueries, id: string): Promise<string | null> {
   return (await queries.secret.findUnique({ where: { id } }))?.sealed ?? null;
 }

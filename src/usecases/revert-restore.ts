@@ -52,5 +52,5 @@ function whyNot(row: Awaited<ReturnType<typeof requireRestore>>): string {
   if (row.status !== 'completed') return `The restore ${row.id} is ${row.status}.`;
   if (row.revertedAt !== null) return `The restore ${row.id} was reverted already.`;
   if (row.previousName === null) return `The restore ${row.id} replaced nothing.`;
-  return `The former content of ${row.targetName} was dropped when its time was over.`;
+  return `The time for which the former content of ${row.targetName} was kept is over.`;
 }

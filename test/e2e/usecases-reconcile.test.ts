@@ -1,5 +1,8 @@
+import { Client, Connection } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
+import { newId } from '../../src/domain/ids.js';
 import { cancelBackup } from '../../src/usecases/cancel-backup.js';
 import type { UsecaseContext } from '../../src/usecases/context.js';
 import { deleteBackup } from '../../src/usecases/delete-backup.js';
@@ -261,6 +264,16 @@ describe('a workflow that closed without settling its row', () => {
     expect((await getBackup(context, admin, { backupId: id })).status).toBe('in_progress');
   });
 
+  it('takes the password of a restore that never began along', async () => {
+    const { context } = stack;
+    const id = await restoring('pending');
+    const secret = { id: newId('secret'), purpose: 'target', sealed: 'x', restoreId: id };
+    await context.catalog.prisma.secret.create({ data: secret });
+    await context.temporal.workflow.getHandle(restoreWorkflowId(id)).terminate();
+    expect((await pass(context)).runsSettled).toContain(id);
+    expect(await context.catalog.prisma.secret.findUnique({ where: { id: secret.id } })).toBeNull();
+  });
+
   it('of a restore under way runs again to leave the target clean; one that never began just fails', async () => {
     const { context, admin } = stack;
     const begun = await restoring('in_progress');
@@ -272,6 +285,27 @@ describe('a workflow that closed without settling its row', () => {
     expect(await statusOf(context, restoreWorkflowId(begun))).toBe('RUNNING');
     expect((await getRestore(context, admin, { restoreId: begun })).cancelRequestedAt).not.toBeNull();
     expect((await getRestore(context, admin, { restoreId: waiting })).error?.code).toBe('workflow_lost');
+  });
+});
+
+describe('while Temporal is away', () => {
+  it('requests are accepted with their row, a pass fails whole, and the next pass that reaches it starts them', async () => {
+    const { context, admin } = stack;
+    const { plan } = await registerPlan(context, admin);
+    const connection = Connection.lazy({ address: '127.0.0.1:9' });
+    const away = { ...context, temporal: new Client({ connection }), logger: pino({ level: 'silent' }) };
+    try {
+      const accepted = await requestBackup(away, admin, { planId: plan.id });
+      expect(accepted.status).toBe('pending');
+      const { id } = (await registerPlan(away, admin, everyHour)).plan;
+      await expect(reconcileOnce(away)).rejects.toThrow();
+      await age('backup', accepted.id);
+      const changes = await pass(context);
+      expect(changes.runsStarted).toContain(accepted.id);
+      expect(changes.schedulesCreated).toContain(id);
+    } finally {
+      await connection.close();
+    }
   });
 });
 

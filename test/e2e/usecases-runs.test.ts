@@ -6,6 +6,8 @@ import { cancelBackup } from '../../src/usecases/cancel-backup.js';
 import { cancelRestore } from '../../src/usecases/cancel-restore.js';
 import { createPlan } from '../../src/usecases/create-plan.js';
 import { deleteBackup } from '../../src/usecases/delete-backup.js';
+import { deleteDatabase } from '../../src/usecases/delete-database.js';
+import { deleteDestination } from '../../src/usecases/delete-destination.js';
 import { deletePlan } from '../../src/usecases/delete-plan.js';
 import { exportPlanKey } from '../../src/usecases/export-plan-key.js';
 import { getBackup } from '../../src/usecases/get-backup.js';
@@ -271,6 +273,40 @@ describe('backups', () => {
   });
 });
 
+describe('of two requests at once that exclude each other', () => {
+  it('a deletion and a new reference never both succeed', async () => {
+    const { context, admin } = stack;
+    for (let round = 0; round < 8; round += 1) {
+      const { database, destination } = await registerPlan(context, admin);
+      await context.catalog.prisma.plan.deleteMany({ where: { databaseId: database.id } });
+      const ids = { databaseId: database.id, destinationId: destination.id };
+      const [deleted, planned] = await Promise.allSettled([
+        round % 2 === 0 ? deleteDatabase(context, admin, ids) : deleteDestination(context, admin, ids),
+        createPlan(context, admin, { name: 'p', ...ids, schedule: { type: 'manual' }, encryption: false }),
+      ]);
+      expect([deleted.status, planned.status].sort()).toEqual(['fulfilled', 'rejected']);
+    }
+  });
+
+  it('the deletion of a backup and its restore never both succeed', async () => {
+    const { context, admin } = stack;
+    for (let round = 0; round < 6; round += 1) {
+      const { backupId } = await completedBackup();
+      const answers = await Promise.allSettled([
+        deleteBackup(context, admin, { backupId }),
+        requestRestore(context, admin, {
+          source: { kind: 'backup', backupId },
+          target: { kind: 'original' },
+          overwrite: true,
+          confirmOverwrite: true,
+          keepPreviousHours: 1,
+        }),
+      ]);
+      expect(answers.map((answer) => answer.status).sort()).toEqual(['fulfilled', 'rejected']);
+    }
+  });
+});
+
 describe('restores', () => {
   const request = (backupId: string, changes: object) =>
     ({
@@ -294,8 +330,10 @@ describe('restores', () => {
     expect(await code({ source: { kind: 'backup', backupId: running.id }, target: { kind: 'original' } })).toBe(
       'backup_not_restorable',
     );
-    const own = { kind: 'server', host: 'h', username: 'u', password: 'p', database: 'template1' };
-    expect(await code({ target: own })).toBe('invalid_request');
+    const own = { kind: 'server', host: 'h', username: 'u', password: 'p' };
+    for (const name of ['template1', 'tm_stage_x_1', 'shop__before_rst_0123456789abcdef']) {
+      expect(await code({ target: { ...own, database: name } })).toBe('invalid_request');
+    }
     await context.catalog.prisma.destination.update({ where: { id: destination.id }, data: { enabled: false } });
     expect(await code({ target: { kind: 'original' } })).toBe('destination_disabled');
     await context.catalog.prisma.destination.update({ where: { id: destination.id }, data: { deletedAt: new Date() } });
@@ -388,6 +426,11 @@ describe('restores', () => {
         previousUntil: new Date(Date.now() + 1e6),
       },
     });
+    const until = (time: number) =>
+      context.catalog.prisma.restore.update({ where: { id: restore.id }, data: { previousUntil: new Date(time) } });
+    await until(Date.now() - 1);
+    expect((await errorOf(revert())).message).toContain('is over');
+    await until(Date.now() + 1_000_000);
     expect((await revert()).revertible).toBe(false);
     expect((await errorOf(revert())).code).toBe('run_in_progress');
     await context.catalog.prisma.restore.update({

@@ -18,7 +18,8 @@ export function isRevertible(row: RestoreRow): boolean {
     row.activeKey === null &&
     row.previousName !== null &&
     row.previousDroppedAt === null &&
-    row.revertedAt === null
+    row.revertedAt === null &&
+    (row.previousUntil === null || row.previousUntil > new Date())
   );
 }
 

@@ -6,6 +6,7 @@ import {
   settleLostRestore,
 } from '../../catalog/reconcile-rows.js';
 import { requestRestoreCancel } from '../../catalog/restores.js';
+import { deleteSecretsOfRestore } from '../../catalog/secrets.js';
 import { restoreWorkflowId, revertWorkflowId } from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
 import { cancelRun } from '../runs/cancel-run.js';
@@ -75,6 +76,7 @@ async function settle(
   await context.catalog.prisma.$transaction(async (tx) => {
     const error = { code: status === 'failed' ? ('workflow_lost' as const) : ('cancelled' as const), message };
     if (!(await settleLostRestore(tx, row, { status, error }))) return;
+    await deleteSecretsOfRestore(tx, row.id);
     await recordAudit(tx, null, `restore.settled_${status}`, row.id, { message });
     result.note('runsSettled', row.id);
   });

@@ -125,6 +125,13 @@ function assertName(engine: string, name: string): void {
   if (serverOwn[engine]?.includes(folded) === true) {
     throw invalidField('/target/database', `must not be ${name}, which belongs to the server itself`);
   }
+  // Staging databases and former contents are dropped by name: a user's database must not look like one.
+  if (/^tm_stage_|__(before|reverted)_/i.test(name)) {
+    throw invalidField(
+      '/target/database',
+      `must not be ${name}: such names are kept for databases that Tidemark makes and drops`,
+    );
+  }
   if (!fitsEngine(engine, name)) throw invalidField('/target/database', 'must be at most 63 bytes on PostgreSQL');
 }
 

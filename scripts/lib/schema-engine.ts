@@ -18,7 +18,15 @@ type Glue = {
   SchemaEngine: { new: typeof SchemaEngine.new };
 };
 
-async function loadGlue(): Promise<Glue> {
+let loaded: Promise<Glue> | undefined;
+
+/** Once per process: the package keeps views of the memory of its one instance, a second would read the first one's. */
+function loadGlue(): Promise<Glue> {
+  loaded ??= instantiate();
+  return loaded;
+}
+
+async function instantiate(): Promise<Glue> {
   const require = createRequire(import.meta.url);
   const gluePath = require.resolve('@prisma/schema-engine-wasm/schema_engine_bg');
   const glue = (await import(gluePath)) as Glue;

@@ -191,7 +191,10 @@ class ArchiveDump {
           { object: snapshot.database },
         );
       }
-      await Promise.race([ended, finished(tap, { writable: false }).catch(() => {})]);
+      const broken = finished(tap, { writable: false }).catch(() => {});
+      await Promise.race([ended, broken]);
+      // A slow reader leaves bytes waiting in front of the scanner: without this a good dump would be taken for a cut one.
+      await Promise.race([new Promise<void>((resolve) => tap.write(Buffer.alloc(0), () => resolve())), broken]);
       const missing = tap.scanner.missing();
       if (missing !== null)
         throw new TidemarkError(

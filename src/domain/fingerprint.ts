@@ -10,6 +10,8 @@ export const fingerprintSchema = z.object({
   engine: z.enum(['postgresql', 'mysql', 'mariadb']),
   /** Encoding, collation, locale provider and so on of the database itself. */
   database: z.record(z.string(), z.string().nullable()),
+  /** What the database has outside its content (owner, grants, settings), as its engine wrote it: given to a new copy, but not compared, because an existing target keeps its own. */
+  outer: z.string().nullable().optional(),
   tables: z.array(
     z.object({
       /** `schema.table` on PostgreSQL (each part quoted as needed), `table` elsewhere. */

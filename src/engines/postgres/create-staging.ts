@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../domain/errors.js';
 import type { Fingerprint } from '../../domain/fingerprint.js';
 import type { OuterProperties } from './database-properties.js';
-import { changeProperties, readOuterProperties } from './database-properties.js';
+import { changeProperties, readOuterProperties, rolesOfProperties } from './database-properties.js';
 import { dropDatabase, stagingDatabases, stagingPrefix } from './drop-database.js';
 import { errorText } from './map-error.js';
 import type { RestoreScope } from './open-restore.js';
@@ -29,11 +29,16 @@ function creationOptions(like: Fingerprint, majorText: string): string[] {
   return options;
 }
 
+function outerOf(like: Fingerprint): OuterProperties | null {
+  return like.outer == null ? null : (JSON.parse(like.outer) as OuterProperties);
+}
+
 /** Owners and grantees must be there beforehand: pg_restore would stop half-way, or a restored table would silently belong to somebody else. */
 async function refuseMissingRoles(scope: RestoreScope, like: Fingerprint): Promise<void> {
   const owners = like.objects.flatMap((object) => (object.owner === null ? [] : [object.owner]));
   const named = JSON.parse(like.database.roles ?? '[]') as string[];
-  const needed = [...new Set([...owners, ...named])];
+  const outer = outerOf(like);
+  const needed = [...new Set([...owners, ...named, ...(outer === null ? [] : rolesOfProperties(outer))])];
   if (needed.length === 0) return;
   const rows = await scope.maintenance.rows(
     `SELECT r.name FROM pg_catalog.unnest(ARRAY[${needed.map(quoteText).join(', ')}]) AS r(name)
@@ -118,8 +123,8 @@ export async function createStaging(scope: RestoreScope, like: Fingerprint | nul
 async function giveProperties(scope: RestoreScope, name: string, like: Fingerprint): Promise<void> {
   const { maintenance, connection } = scope;
   const present = await readOuterProperties(maintenance, name);
-  if (present === null || like.database.outer == null) return;
-  const wanted = JSON.parse(like.database.outer) as OuterProperties;
+  const wanted = outerOf(like);
+  if (present === null || wanted === null) return;
   for (const statement of changeProperties(name, present, wanted)) {
     try {
       await maintenance.run(statement);

@@ -52,7 +52,7 @@ async function readNamedRoles(session: Session, database: string): Promise<strin
   return rows.map((row) => row.rolname ?? '');
 }
 
-/** The `database` part of a fingerprint: how it was created (encoding, locale), its outer properties, and every role it names. */
+/** The `database` part of a fingerprint: how it was created (encoding, locale), and every role that its objects name. */
 export async function readDatabaseProperties(
   session: Session,
   database: string,
@@ -62,9 +62,7 @@ export async function readDatabaseProperties(
     SELECT pg_catalog.pg_encoding_to_char(d.encoding) AS encoding, pg_catalog.to_jsonb(d) AS properties
     FROM pg_catalog.pg_database d WHERE d.datname = ${quoteText(database)}`);
   const created = JSON.parse(row?.properties ?? '{}') as Record<string, string | null>;
-  const outer = await readOuterProperties(session, database);
-  const roles = new Set(await readNamedRoles(session, database));
-  for (const name of outer ? namedRoles(outer) : []) roles.add(name);
+  const roles = await readNamedRoles(session, database);
   return {
     encoding: row?.encoding ?? null,
     collate: created.datcollate ?? null,
@@ -72,12 +70,12 @@ export async function readDatabaseProperties(
     provider: created.datlocprovider ?? null,
     locale: created.datlocale ?? created.daticulocale ?? null,
     icuRules: created.daticurules ?? null,
-    outer: outer === null ? null : JSON.stringify(outer),
-    roles: JSON.stringify([...roles].sort()),
+    roles: JSON.stringify(roles),
   };
 }
 
-function namedRoles(properties: OuterProperties): string[] {
+/** Roles that the outer properties name. */
+export function rolesOfProperties(properties: OuterProperties): string[] {
   const names = [
     properties.owner,
     ...properties.grants.map(([role]) => role),

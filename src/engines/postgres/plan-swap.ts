@@ -20,13 +20,15 @@ function endSessions(names: readonly string[]): string {
 
 const rename = (from: string, to: string) => `ALTER DATABASE ${quoteName(from)} RENAME TO ${quoteName(to)}`;
 const allow = (name: string, value: boolean) => `ALTER DATABASE ${quoteName(name)} ALLOW_CONNECTIONS ${value}`;
-/** Probes go by OID, which a rename does not change: they tell the truth whatever the names are at the moment. */
-const isClosed = (oid: string) => `SELECT (NOT datallowconn)::int FROM pg_catalog.pg_database WHERE oid = ${oid}`;
-const isNamed = (oid: string, name: string) =>
-  `SELECT (datname = ${quoteText(name)})::int FROM pg_catalog.pg_database WHERE oid = ${oid}`;
+/** Probes go by OID, which a rename does not change: they tell the truth whatever the names are at the moment. A database that is gone counts as not done. */
+const probe = (expression: string, oid: string) =>
+  `SELECT coalesce((SELECT (${expression})::int FROM pg_catalog.pg_database WHERE oid = ${oid}), 0)`;
+const isClosed = (oid: string) => probe('NOT datallowconn', oid);
+const isOpen = (oid: string) => probe('datallowconn', oid);
+const isNamed = (oid: string, name: string) => probe(`datname = ${quoteText(name)}`, oid);
 
 /**
- * Three steps: shut both databases, exchange their names in one transaction, open the new one. Nobody can connect from the first to
+ * Shuts both databases, exchanges their names in one transaction, opens the new one. Nobody can connect from the first to
  * the last. The former content stays shut: nothing can change it, and no application finds it by mistake.
  */
 function exchange(options: {
@@ -52,7 +54,17 @@ function exchange(options: {
     ...(wasOpen
       ? [step('close-target', [allow(targetName, false)], [allow(targetName, true)], isClosed(targetOid))]
       : []),
-    step('close-incoming', [...carry, allow(incomingName, false)], [allow(incomingName, true)], isClosed(incomingOid)),
+    // Kept former content is shut already, and stays so if a revert is undone.
+    ...(incoming.datallowconn === 't'
+      ? [
+          step(
+            'close-incoming',
+            [...carry, allow(incomingName, false)],
+            [allow(incomingName, true)],
+            isClosed(incomingOid),
+          ),
+        ]
+      : []),
     step(
       'exchange-names',
       [endSessions([targetName, incomingName]), rename(targetName, outgoingName), rename(incomingName, targetName)],
@@ -60,14 +72,7 @@ function exchange(options: {
       isNamed(incomingOid, targetName),
     ),
     ...(wasOpen
-      ? [
-          step(
-            'open-target',
-            [allow(targetName, true)],
-            [allow(targetName, false)],
-            `SELECT datallowconn::int FROM pg_catalog.pg_database WHERE oid = ${incomingOid}`,
-          ),
-        ]
+      ? [step('open-target', [allow(targetName, true)], [allow(targetName, false)], isOpen(incomingOid))]
       : []),
   ];
 }

@@ -2,7 +2,7 @@ import { TidemarkError } from '../../domain/errors.js';
 import type { Fingerprint } from '../../domain/fingerprint.js';
 import type { DatabaseConnection, EngineContext } from '../engine.js';
 import type { Session } from './connect.js';
-import { readDatabaseProperties } from './database-properties.js';
+import { readDatabaseProperties, readOuterProperties } from './database-properties.js';
 import { mapQueryError } from './map-error.js';
 import { quoteName } from './quote.js';
 import type { Snapshot } from './snapshot.js';
@@ -165,6 +165,7 @@ export async function readFingerprint(options: {
     };
     await Promise.all(sessions.map(readNext));
     const database = await readDatabaseProperties(first, snapshot.database);
+    const outer = await readOuterProperties(first, snapshot.database);
     const sequences = await readSequences(first);
     const largeObjects = await readLargeObjects(first);
     const populated = await readPopulated(first);
@@ -173,6 +174,7 @@ export async function readFingerprint(options: {
       version: 1,
       engine: 'postgresql',
       database,
+      outer: outer === null ? null : JSON.stringify(outer),
       tables: results.sort((a, b) => (a.name < b.name ? -1 : 1)),
       objects,
       sequences,

@@ -9,6 +9,8 @@ export type TableColumn = {
   readonly dataType: string;
   /** CHARACTER_OCTET_LENGTH, or 0. */
   readonly bytes: number;
+  /** MariaDB: begin or end of the time in which a version of a row was valid. */
+  readonly isPeriod: boolean;
 };
 
 export type TableShape = {

@@ -41,6 +41,12 @@ export async function listTables(session: Session, schema: string): Promise<Tabl
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
+/** When a row of a system-versioned table was valid. Without columns of its own for it, the table has two that are listed nowhere. */
+function hiddenPeriod(table: TableEntry, columns: readonly TableColumn[]): TableColumn[] {
+  if (!table.versioned || columns.some((column) => column.isPeriod)) return [];
+  return ['row_start', 'row_end'].map((name) => ({ name, dataType: 'timestamp', bytes: 0, isPeriod: true }));
+}
+
 /** Columns of every table in their order, generated and invisible ones included. */
 export async function readTableShapes(
   session: Session,
@@ -48,7 +54,8 @@ export async function readTableShapes(
   tables: readonly TableEntry[],
 ): Promise<TableShape[]> {
   const rows = await session.rows(
-    `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name, DATA_TYPE AS data_type, CHARACTER_OCTET_LENGTH AS bytes
+    `SELECT TABLE_NAME AS table_name, COLUMN_NAME AS column_name, DATA_TYPE AS data_type, CHARACTER_OCTET_LENGTH AS bytes,
+       GENERATION_EXPRESSION AS generation
      FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? ORDER BY ORDINAL_POSITION`,
     [schema],
     'Listing the columns failed',
@@ -60,10 +67,14 @@ export async function readTableShapes(
       name: row.column_name ?? '',
       dataType: (row.data_type ?? '').toLowerCase(),
       bytes: Number(row.bytes ?? 0),
+      isPeriod: /^ROW (START|END)$/i.test(row.generation ?? ''),
     });
     byTable.set(row.table_name ?? '', list);
   }
   return tables
     .filter((table) => table.kind === 'table')
-    .map((table) => ({ name: table.name, columns: byTable.get(table.name) ?? [], versioned: table.versioned }));
+    .map((table) => {
+      const columns = byTable.get(table.name) ?? [];
+      return { name: table.name, columns: [...columns, ...hiddenPeriod(table, columns)], versioned: table.versioned };
+    });
 }

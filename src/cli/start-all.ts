@@ -94,14 +94,15 @@ export async function startAll(options: StartAllOptions): Promise<Everything> {
     options.signal?.throwIfAborted();
 
     say('Starting the API ...');
-    const port = await chooseApiPort(config, embedded);
     const api = createLogger({
       level: config.logLevel,
       name: 'api',
       destination,
       redact: [...secretsOf(embedded.config), embedded.s3.secretAccessKey],
     });
-    const service = await startService({ config: embedded.config, port, logger: api });
+    const service = await startOnFreePort(config, embedded, (port) =>
+      startService({ config: embedded.config, port, logger: api }),
+    );
     started.push({ stop: () => service.close(), kill: () => service.close() });
     options.signal?.throwIfAborted();
 
@@ -154,6 +155,18 @@ async function chooseApiPort(config: Config, embedded: Embedded): Promise<number
     'invalid_configuration',
     `PORT is ${config.port}, and another program listens there. Choose another one (the usual is ${DEFAULT_PORT}), or leave it out.`,
   );
+}
+
+/** Another program can take the port between our look and the API's, as when two Tidemarks start at once: then another one is chosen. */
+async function startOnFreePort<T>(config: Config, embedded: Embedded, start: (port: number) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    const port = await chooseApiPort(config, embedded);
+    try {
+      return await start(port);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || attempt >= 5) throw error;
+    }
+  }
 }
 
 function describeRun(url: string, embedded: Embedded, worker: Supervised): RunInfo {

@@ -169,7 +169,12 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
       });
       child = started;
       saveState({ ...state, socketDir, server: started.pid === undefined ? null : markProcess(started.pid) });
-      const failure = await waitUntilLogin(started, () => recipe.login(layout), options.startTimeoutMs ?? 120_000);
+      const failure = await waitUntilLogin(
+        started,
+        layout.port,
+        () => recipe.login(layout),
+        options.startTimeoutMs ?? 120_000,
+      );
       if (failure === null) {
         if (!state.ready) rmSync(join(dataDir, 'first-start.sql'), { force: true });
         saveState({ ...state, ready: true });

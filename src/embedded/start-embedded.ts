@@ -61,24 +61,22 @@ export async function startEmbedded(options: StartEmbeddedOptions): Promise<Embe
     const database = config.databaseUrl === undefined ? defineDatabase(home, state, install) : null;
     if (database) await startOne(database.component, 'catalog database');
     const temporal =
-      config.temporal.address === undefined
-        ? await defineTemporal(home, state, install, config.temporal.namespace)
-        : null;
+      config.temporal.address === undefined ? defineTemporal(home, state, install, config.temporal.namespace) : null;
     if (temporal) await startOne(temporal.component, 'Temporal');
-    const s3 = await defineS3(home, state, install);
+    const s3 = defineS3(home, state, install);
     await startOne(s3.component, 'S3 store');
-    const mail = config.smtp.url === undefined ? await defineMailSink(home, state) : null;
+    const mail = config.smtp.url === undefined ? defineMailSink(home, state) : null;
     if (mail) await startOne(mail.component, 'mail sink');
-    const temporalUi = config.temporal.uiUrl ?? temporal?.uiUrl;
+    const temporalUi = config.temporal.uiUrl ?? temporal?.uiUrl();
     return {
       config: {
         ...config,
         databaseUrl: config.databaseUrl ?? database?.url() ?? '',
-        temporal: { ...config.temporal, address: config.temporal.address ?? temporal?.address, uiUrl: temporalUi },
-        smtp: { ...config.smtp, url: config.smtp.url ?? mail?.smtpUrl },
+        temporal: { ...config.temporal, address: config.temporal.address ?? temporal?.address(), uiUrl: temporalUi },
+        smtp: { ...config.smtp, url: config.smtp.url ?? mail?.smtpUrl() },
       },
-      s3: s3.access,
-      mail: mail ? { smtp: mail.smtpUrl, view: mail.viewUrl } : null,
+      s3: s3.access(),
+      mail: mail ? { smtp: mail.smtpUrl(), view: mail.viewUrl() } : null,
       temporalUi: temporalUi ?? null,
       state,
       components,

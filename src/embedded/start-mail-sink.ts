@@ -8,22 +8,23 @@ import type { ComponentDefinition } from './component.js';
 import type { EmbeddedState } from './embedded-state.js';
 import { MailStore } from './mail-store.js';
 import { createMailView } from './mail-view.js';
+import { PortKeeper } from './start-on-free-port.js';
 
 const MAX_MESSAGE_BYTES = 10 * 1024 * 1024;
 
 export interface EmbeddedMail {
   readonly component: ComponentDefinition;
-  readonly smtpUrl: string;
-  readonly viewUrl: string;
+  /** Known once it was started. */
+  smtpUrl(): string;
+  viewUrl(): string;
 }
 
 /** A mail server that keeps every message below the home and delivers none, with a page to read them. */
-export async function defineMailSink(home: string, state: EmbeddedState): Promise<EmbeddedMail> {
-  const smtpPort = await state.choosePort('smtp');
-  const viewPort = await state.choosePort('mailView');
+export function defineMailSink(home: string, state: EmbeddedState): EmbeddedMail {
+  const ports = new PortKeeper(state, 'smtp', 'mailView');
   const store = new MailStore(join(home, 'mail'));
 
-  const start = async () => {
+  const start = async ({ smtp: smtpPort, mailView: viewPort }: Record<'smtp' | 'mailView', number>) => {
     const smtp = createSmtpServer(store);
     const view = createMailView(store);
     const exited = new Promise<ChildExit>((resolve) => {
@@ -48,9 +49,9 @@ export async function defineMailSink(home: string, state: EmbeddedState): Promis
   };
 
   return {
-    component: { name: 'mail', start },
-    smtpUrl: `smtp://127.0.0.1:${smtpPort}`,
-    viewUrl: `http://127.0.0.1:${viewPort}`,
+    component: { name: 'mail', start: () => ports.start(start) },
+    smtpUrl: () => `smtp://127.0.0.1:${ports.get('smtp')}`,
+    viewUrl: () => `http://127.0.0.1:${ports.get('mailView')}`,
   };
 }
 

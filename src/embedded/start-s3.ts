@@ -8,6 +8,7 @@ import { spawnChild } from '../platform/spawn-child.js';
 import type { ComponentDefinition, RunningComponent } from './component.js';
 import type { EmbeddedState } from './embedded-state.js';
 import { markerEnvironment } from './home-lock.js';
+import { PortKeeper } from './start-on-free-port.js';
 import { waitUntilHealthy } from './wait-until-healthy.js';
 
 /** What a destination needs to use the embedded store. */
@@ -22,23 +23,30 @@ export type S3Access = {
 
 export interface EmbeddedS3 {
   readonly component: ComponentDefinition;
-  readonly access: S3Access;
+  /** Known once it was started. */
+  access(): S3Access;
 }
 
 /** No bucket can have this name: it begins with a dash. */
 const HEALTH_PATH = '/-health';
 
 /** versitygw on a folder below the home, with generated credentials and one bucket. */
-export async function defineS3(home: string, state: EmbeddedState, install: InstallEnvironment): Promise<EmbeddedS3> {
-  const port = await state.choosePort('s3');
-  const endpoint = `http://127.0.0.1:${port}`;
-  const access: S3Access = { endpoint, region: 'us-east-1', bucket: 'tidemark', ...state.s3, forcePathStyle: true };
+export function defineS3(home: string, state: EmbeddedState, install: InstallEnvironment): EmbeddedS3 {
+  const ports = new PortKeeper(state, 's3');
+  const accessOn = (port: number): S3Access => ({
+    endpoint: `http://127.0.0.1:${port}`,
+    region: 'us-east-1',
+    bucket: 'tidemark',
+    ...state.s3,
+    forcePathStyle: true,
+  });
   const dir = join(home, 's3');
   const data = join(dir, 'data');
   const sidecar = join(dir, 'metadata');
   const logFile = join(dir, 's3.log');
 
-  const start = async (): Promise<RunningComponent> => {
+  const start = async (port: number): Promise<RunningComponent> => {
+    const access = accessOn(port);
     const program = toolPath('versitygw', install);
     if (program === null) {
       throw new TidemarkError(
@@ -78,19 +86,19 @@ export async function defineS3(home: string, state: EmbeddedState, install: Inst
       redact: [access.secretAccessKey],
     });
     try {
-      await waitUntilHealthy(child, () => ensureBucket(access), { timeoutMs: 30_000, logFile });
+      await waitUntilHealthy(child, () => ensureBucket(access), { timeoutMs: 30_000, logFile, port });
     } catch (error) {
       // The store looks for itself, and ends with these words. Only while it is empty: objects written one way are not found the other.
       const lacking = isTidemarkError(error) && /xattrs are not supported/.test(error.message);
       if (!lacking || state.s3Sidecar || readdirSync(data).length > 0) throw error;
       state.s3Sidecar = true;
-      return start();
+      return start(port);
     }
     return {
       pid: child.pid,
       exited: child.exited,
       check: async () => {
-        const response = await fetch(`${endpoint}${HEALTH_PATH}`, { signal: AbortSignal.timeout(4_000) });
+        const response = await fetch(`${access.endpoint}${HEALTH_PATH}`, { signal: AbortSignal.timeout(4_000) });
         await response.body?.cancel();
         if (!response.ok) throw new Error(`the S3 store answers ${response.status}`);
       },
@@ -99,7 +107,10 @@ export async function defineS3(home: string, state: EmbeddedState, install: Inst
     };
   };
 
-  return { component: { name: 's3', start }, access };
+  return {
+    component: { name: 's3', start: () => ports.start(({ s3 }) => start(s3)) },
+    access: () => accessOn(ports.get('s3')),
+  };
 }
 
 async function ensureBucket(access: S3Access): Promise<void> {

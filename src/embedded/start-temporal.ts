@@ -9,6 +9,7 @@ import { searchAttributeNames } from '../workflows/names.js';
 import type { ComponentDefinition } from './component.js';
 import type { EmbeddedState } from './embedded-state.js';
 import { markerEnvironment } from './home-lock.js';
+import { PortKeeper } from './start-on-free-port.js';
 import { waitUntilHealthy } from './wait-until-healthy.js';
 
 /** How long finished workflows can be looked at in the Web UI. */
@@ -16,24 +17,24 @@ const RETENTION_DAYS = 30;
 
 export interface EmbeddedTemporal {
   readonly component: ComponentDefinition;
-  readonly address: string;
-  readonly uiUrl: string;
+  /** Known once it was started. */
+  address(): string;
+  uiUrl(): string;
 }
 
 /** Temporal's development server on a database file, with its Web UI. */
-export async function defineTemporal(
+export function defineTemporal(
   home: string,
   state: EmbeddedState,
   install: InstallEnvironment,
   namespace: string,
-): Promise<EmbeddedTemporal> {
-  const port = await state.choosePort('temporal');
-  const uiPort = await state.choosePort('temporalUi');
-  const address = `127.0.0.1:${port}`;
+): EmbeddedTemporal {
+  const ports = new PortKeeper(state, 'temporal', 'temporalUi');
   const dir = join(home, 'temporal');
   const logFile = join(dir, 'temporal.log');
 
-  const start = async () => {
+  const start = async ({ temporal: port, temporalUi: uiPort }: Record<'temporal' | 'temporalUi', number>) => {
+    const address = `127.0.0.1:${port}`;
     const program = toolPath('temporal', install);
     if (program === null) {
       throw new TidemarkError(
@@ -66,7 +67,7 @@ export async function defineTemporal(
       graceMs: 15_000,
       label: 'the Temporal server',
     });
-    await waitUntilHealthy(child, () => prepareNamespace(address, namespace), { timeoutMs: 60_000, logFile });
+    await waitUntilHealthy(child, () => prepareNamespace(address, namespace), { timeoutMs: 60_000, logFile, port });
     return {
       pid: child.pid,
       exited: child.exited,
@@ -76,7 +77,11 @@ export async function defineTemporal(
     };
   };
 
-  return { component: { name: 'temporal', start }, address, uiUrl: `http://127.0.0.1:${uiPort}` };
+  return {
+    component: { name: 'temporal', start: () => ports.start(start) },
+    address: () => `127.0.0.1:${ports.get('temporal')}`,
+    uiUrl: () => `http://127.0.0.1:${ports.get('temporalUi')}`,
+  };
 }
 
 async function withConnection<T>(address: string, use: (connection: Connection) => Promise<T>): Promise<T> {

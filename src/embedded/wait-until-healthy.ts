@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TidemarkError } from '../domain/errors.js';
+import { isListening } from '../platform/ports.js';
 import type { Child, ChildExit } from '../platform/spawn-child.js';
 
 /**
- * Repeats `check` until it succeeds. When the child ends first, or the time (ms) is over, the child is ended and `component_failed` thrown
+ * Waits until the child listens on `port`, then repeats `check` until it succeeds. When the child ends first, or the time (ms) is over, the child is ended and `component_failed` thrown
  * with the end of what it said.
  */
 export async function waitUntilHealthy(
   child: Child,
   check: () => Promise<void>,
-  options: { readonly timeoutMs: number; readonly logFile: string },
+  options: { readonly timeoutMs: number; readonly logFile: string; readonly port: number },
 ): Promise<void> {
   const end = Date.now() + options.timeoutMs;
   let exit: ChildExit | undefined;
@@ -19,6 +20,7 @@ export async function waitUntilHealthy(
   for (let pause = 30; ; pause = Math.min(pause * 1.5, 300)) {
     let reason: string;
     try {
+      if (child.pid === undefined || !isListening(child.pid, options.port)) throw new Error('it does not listen yet');
       await check();
       if (exit === undefined) return;
       reason = '';

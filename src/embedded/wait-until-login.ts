@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isListening } from '../platform/ports.js';
 import type { Child, ChildExit } from '../platform/spawn-child.js';
 
 /** Repeats `login` until it works. null when it does; else why it does not, in words for a person. */
 export async function waitUntilLogin(
   child: Child,
+  port: number,
   login: () => Promise<void>,
   timeoutMs: number,
 ): Promise<string | null> {
@@ -15,8 +17,8 @@ export async function waitUntilLogin(
   for (let pause = 20; ; pause = Math.min(pause * 1.5, 250)) {
     let last: unknown;
     try {
+      if (child.pid === undefined || !isListening(child.pid, port)) throw new Error('it does not listen yet');
       await login();
-      // Somebody else's server may answer on that port while ours has given up: that login fails by its password, mostly.
       if (exit === undefined) return null;
     } catch (error) {
       last = error;

@@ -1,4 +1,5 @@
 /** Ports on the loopback interface. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 
 /** Below the range from which Linux picks ports for outgoing connections (32768-60999): a port found here stays free until it is bound. */
@@ -25,4 +26,43 @@ export async function findFreePort(...preferred: (number | undefined)[]): Promis
     if (await isPortFree(port)) return port;
   }
   throw new Error(`no free port between ${FIRST} and ${LAST}`);
+}
+
+/**
+ * True when this process itself listens on `port`, whatever the address. That something answers there is not enough: it may be another
+ * program that took the port first, while ours is about to give up.
+ */
+export function isListening(pid: number, port: number): boolean {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const sockets = new Set<string>();
+  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    for (const line of readTable(table)) {
+      // proc(5): field 2 is the local address, 4 the state (0A = listening), 10 the inode.
+      const fields = line.trim().split(/\s+/);
+      if (fields[1]?.endsWith(suffix) && fields[3] === '0A' && fields[9]) sockets.add(`socket:[${fields[9]}]`);
+    }
+  }
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => sockets.has(linkTarget(`/proc/${pid}/fd/${fd}`)));
+  } catch {
+    return false;
+  }
+}
+
+function linkTarget(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    // Closed since it was listed.
+    return '';
+  }
+}
+
+function readTable(path: string): string[] {
+  try {
+    return readFileSync(path, 'utf8').split('\n');
+  } catch {
+    // No IPv6 on this machine.
+    return [];
+  }
 }

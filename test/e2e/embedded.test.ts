@@ -282,6 +282,16 @@ describe('a home', () => {
     await (await lockHome(dir)).release();
   });
 
+  it('that starts at the same moment as another one gets ports of its own', async () => {
+    const both = await Promise.all([start(home()), start(home())]);
+    try {
+      await Promise.all(both.map(putEverywhere));
+      await Promise.all(both.map(expectEverywhere));
+    } finally {
+      await Promise.all(both.map((embedded) => embedded.stop()));
+    }
+  });
+
   it('is free again when its user was killed, and nothing of it runs on', async () => {
     const dir = home();
     const script = `

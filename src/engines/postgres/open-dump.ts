@@ -78,10 +78,10 @@ export async function openPostgresDump(
         return { ...print, sequences: settleSequences(sequencesBefore, contents, print.sequences) };
       },
       close: async () => {
-        // Ends a fingerprint and a dump that are still being read.
-        closing.abort();
         await dump.stop();
         await holder.close();
+        // Ends a fingerprint that is still being read. Last: a socket cut off under an open transaction is a line in the server's log.
+        closing.abort();
       },
     };
   } catch (error) {
@@ -143,6 +143,8 @@ class ArchiveDump {
   private start(): ReturnType<DumpPart['start']> {
     const tap = new ArchiveTap((entries) => this.tellContents(entries));
     this.markStarted();
+    // Whoever reads it gets the error too; one that nobody reads yet must not end the process.
+    tap.on('error', () => {});
     const done = this.run(tap).finally(() => this.tellContents(null));
     // The caller may await it only after it has read stdout to the end.
     done.catch(() => {});

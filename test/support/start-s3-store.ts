@@ -36,13 +36,13 @@ export interface S3Store {
   close(): Promise<void>;
 }
 
-/** Starts a store; close it yourself. Tests use `useS3Store`. */
-export async function startS3Store(): Promise<S3Store> {
+/** Starts a store, by default with a folder of its own; close it yourself. Tests use `useS3Store`. */
+export async function startS3Store(options: { readonly dataDir?: string } = {}): Promise<S3Store> {
   const program = toolPath('versitygw', loadConfig().install);
   if (program === null) throw new Error('versitygw is not installed: run `npm run setup`');
   const dir = mkdtempSync(join(tmpdir(), 'tm-s3-'));
-  const dataDir = join(dir, 'data');
-  mkdirSync(dataDir);
+  const dataDir = options.dataDir ?? join(dir, 'data');
+  mkdirSync(dataDir, { recursive: true });
   const port = await findFreePort();
   const accessKeyId = `test${randomBytes(6).toString('hex')}`;
   const secretAccessKey = randomBytes(18).toString('base64url');

@@ -73,7 +73,7 @@ function countedParts(deps: ActivityDeps, source: BackupSource, signal: AbortSig
         transform(chunk: Buffer, _encoding, callback) {
           done += chunk.length;
           meter.set(done);
-          const pause = first ? deps.faults.reach('loading') : Promise.resolve();
+          const pause = first ? deps.faults.reach('loading', signal) : Promise.resolve();
           first = false;
           pause.then(() => callback(null, chunk), callback);
         },

@@ -2,6 +2,8 @@ import { readBackupRun } from '../catalog/runs/backup-run.js';
 import { markDeleted, noteDeletionRefused as note } from '../catalog/runs/housekeeping.js';
 import { applyRetention as apply } from '../catalog/runs/retention.js';
 import { TidemarkError } from '../domain/errors.js';
+import type { BackupStatus } from '../domain/statuses.js';
+import { isActive } from '../domain/statuses.js';
 import { removeBackup } from '../storage/remove-backup.js';
 import type { Activities } from '../workflows/activity-types.js';
 import type { ActivityDeps } from './deps.js';
@@ -22,6 +24,9 @@ export function deleteBackupObjects(deps: ActivityDeps): Activities['deleteBacku
       if (run.deletedAt !== null) return;
       if (run.deleteRequestedAt === null) {
         throw new TidemarkError('conflict', `Nobody has asked for the deletion of ${backupId}.`, { object: backupId });
+      }
+      if (isActive(run.status as BackupStatus)) {
+        throw new TidemarkError('conflict', `The backup ${backupId} is still ${run.status}.`, { object: backupId });
       }
       const reader = await deps.catalog.prisma.restore.findFirst({
         where: { backupId, status: { in: ['pending', 'in_progress'] } },

@@ -77,7 +77,7 @@ async function dumpAndPublish(work: Attempt): Promise<BackupSummary> {
   const engine = getEngine(run.database.engine as EngineKind);
   const connection = await connectionOf(deps, run.database);
   const opened = await engine.openDump(connection, engineContext(deps, step), { fingerprint: true });
-  const session = pausingSession(opened, deps.faults);
+  const session = pausingSession(opened, deps.faults, step.signal);
   try {
     await checkIdentity(deps, run, session);
     meter.enter('dumping', session.estimatedBytes);

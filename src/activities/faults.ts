@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DumpSession } from '../engines/engine.js';
 
 /** Lets a test stop a worker at an exact place. Without TIDEMARK_FAULTS, as in production, `reach` does nothing. */
-export type Faults = { readonly active: boolean; reach(place: string): Promise<void> };
+export type Faults = { readonly active: boolean; reach(place: string, signal?: AbortSignal): Promise<void> };
 
 export const noFaults: Faults = { active: false, reach: async () => {} };
 
@@ -27,9 +27,12 @@ export function parseFaults(text: string | undefined): Faults {
   if (places === undefined || dir === undefined) throw new Error('TIDEMARK_FAULTS takes pause-at=<place>;dir=<folder>');
   return {
     active: true,
-    async reach(place) {
+    async reach(place, signal) {
       if (!places.includes(place) || !claim(join(dir, `${place}.reached`))) return;
-      while (!existsSync(join(dir, `${place}.go`))) await sleep(20);
+      while (!existsSync(join(dir, `${place}.go`))) {
+        signal?.throwIfAborted();
+        await sleep(20);
+      }
     },
   };
 }
@@ -45,13 +48,13 @@ function claim(path: string): boolean {
 }
 
 /** Lets a test stop while a dump tool is running: after its first bytes have passed. The session itself when no faults are asked for. */
-export function pausingSession(session: DumpSession, faults: Faults): DumpSession {
+export function pausingSession(session: DumpSession, faults: Faults, signal: AbortSignal): DumpSession {
   if (!faults.active) return session;
   const parts = session.parts.map((part) => ({
     ...part,
     start: () => {
       const { stdout, done } = part.start();
-      const gated = Readable.from(pauseAfterFirst(stdout, faults), { objectMode: false });
+      const gated = Readable.from(pauseAfterFirst(stdout, faults, signal), { objectMode: false });
       return { stdout: gated, done };
     },
   }));
@@ -63,11 +66,11 @@ export function pausingSession(session: DumpSession, faults: Faults): DumpSessio
   };
 }
 
-async function* pauseAfterFirst(stdout: Readable, faults: Faults): AsyncGenerator<Buffer> {
+async function* pauseAfterFirst(stdout: Readable, faults: Faults, signal: AbortSignal): AsyncGenerator<Buffer> {
   let first = true;
   for await (const chunk of stdout) {
     yield chunk;
-    if (first) await faults.reach('dump-running');
+    if (first) await faults.reach('dump-running', signal);
     first = false;
   }
 }

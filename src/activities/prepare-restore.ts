@@ -1,4 +1,5 @@
 import { raiseRestoreToken, readRestoreRun, writeRestoreFacts } from '../catalog/runs/restore-run.js';
+import { readJournal } from '../catalog/runs/swap-journal.js';
 import { TidemarkError } from '../domain/errors.js';
 import { assertSpace, decideWay, estimateSpace } from '../recovery/decide-way.js';
 import { verifyArtifacts as verify } from '../storage/verify-artifact.js';
@@ -15,7 +16,11 @@ export function prepareRestore(deps: ActivityDeps): Activities['prepareRestore']
       const start = await raiseRestoreToken(deps.catalog, restoreId);
       if (start.state === 'settled') return { state: 'settled', result: toResult(start) };
       const run = await readRestoreRun(deps.catalog, restoreId);
+      const journal = await readJournal(deps.catalog, restoreId, 'swap');
+      // In place already, whatever was wished afterwards.
+      if (journal?.state === 'done') return { state: 'swapping' };
       if (run.cancelRequestedAt !== null) throw new TidemarkError('cancelled', 'The restore was cancelled.');
+      if (journal?.state === 'open') return { state: 'swapping' };
       await writeRestoreFacts(deps.catalog, restoreId, start.token, {
         progress: { phase: 'checking', bytes: 0, percent: 0 },
       });

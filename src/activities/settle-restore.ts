@@ -27,7 +27,8 @@ export function dropPrevious(deps: ActivityDeps): Activities['dropPrevious'] {
     runStep(deps, 'drop-previous', async (step) => {
       const run = await readRestoreRun(deps.catalog, restoreId);
       const name = run.previousName;
-      if (name === null || run.previousDroppedAt !== null) return { dropped: null };
+      // While a revert holds the row the content is about to be needed.
+      if (name === null || run.previousDroppedAt !== null || run.activeKey !== null) return { dropped: null };
       const token = await raiseTokenForAftermath(deps.catalog, restoreId);
       await withTarget(deps, step, run, token, (session) => session.dropPrevious(name));
       await markPreviousDropped(deps.catalog, restoreId);

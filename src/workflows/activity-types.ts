@@ -40,6 +40,8 @@ export type RestorePreparation =
       readonly estimatedBytes: number;
       readonly place: string;
     }
+  /** A swap of this restore was begun by a workflow that is lost: it is finished before anything else. */
+  | { readonly state: 'swapping' }
   | { readonly state: 'settled'; readonly result: RunResult };
 
 export type RestoreComparison = {

@@ -15,6 +15,10 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
   try {
     const prepared = await activities.long.prepareRestore({ restoreId });
     if (prepared.state === 'settled') return prepared.result;
+    if (prepared.state === 'swapping') {
+      story.tell('A swap had been begun by an earlier run; finishing it');
+      return await finish(restoreId, 'staged', story);
+    }
     story.tell(
       `Checked **${prepared.place}** (${prepared.way === 'staged' ? 'built beside it, then swapped in' : 'loaded directly: the role may not create databases'}); about ${sizeText(prepared.estimatedBytes)} needed`,
     );
@@ -30,9 +34,7 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
     story.tell(`Loaded into \`${stagingName}\``);
     const comparison = await activities.long.compareStaging({ restoreId });
     story.tell(`Compared: ${contentText(comparison)}, proof ${comparison.proof}`);
-    await CancellationScope.nonCancellable(() => putInPlace(restoreId, prepared.way, story));
-    story.status('completed');
-    return { status: 'completed', code: null };
+    return await finish(restoreId, prepared.way, story);
   } catch (error) {
     const reason = toRunError(error);
     const result = await CancellationScope.nonCancellable(() => cleanUp(restoreId, reason));
@@ -42,6 +44,13 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
     if (isCancellation(error)) throw error;
     throw closeAsFailed(reason);
   }
+}
+
+/** From the swap to the settled row nothing is cancelled: it would come too late. */
+async function finish(restoreId: string, way: 'staged' | 'direct', story: Story): Promise<RunResult> {
+  await CancellationScope.nonCancellable(() => putInPlace(restoreId, way, story));
+  story.status('completed');
+  return { status: 'completed', code: null };
 }
 
 async function putInPlace(restoreId: string, way: 'staged' | 'direct', story: Story): Promise<void> {

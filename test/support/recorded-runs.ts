@@ -74,6 +74,12 @@ export const recordedRuns: readonly RecordedRun[] = [
     interrupt: { during: 'buildStaging', act: cancel },
   },
   {
+    name: 'restore-resumed',
+    type: 'restore',
+    args: [{ restoreId: 'rst_recorded', labels }],
+    script: { prepareRestore: [failure('database_unreachable'), { state: 'swapping' }] },
+  },
+  {
     name: 'revert-retried',
     type: 'revert',
     args: [{ restoreId: 'rst_recorded', labels }],

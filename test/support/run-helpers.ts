@@ -22,7 +22,13 @@ const sampleSchema = `
 export async function protectDatabase(
   stack: RunStack,
   source: TestEngine,
-  options: { schema?: string; retention?: { count?: number; days?: number }; encryption?: boolean } = {},
+  options: {
+    schema?: string;
+    retention?: { count?: number; days?: number };
+    encryption?: boolean;
+    username?: string;
+    password?: string;
+  } = {},
 ) {
   const name = await source.createDatabase();
   await source.query(options.schema ?? sampleSchema, name);
@@ -33,8 +39,8 @@ export async function protectDatabase(
     engine: source.engine,
     host: source.host,
     port: source.port,
-    username: source.adminUser,
-    password: source.adminPassword,
+    username: options.username ?? source.adminUser,
+    password: options.password ?? source.adminPassword,
     database: name,
   });
   const destination = await createDestination(context, admin, {

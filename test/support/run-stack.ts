@@ -56,6 +56,8 @@ export interface RunStack {
   readonly admin: Principal;
   readonly temporal: TestWorkflowEnvironment;
   readonly store: ReturnType<typeof useS3Store>;
+  /** TIDEMARK_HOME of the workers. */
+  readonly home: string;
   /** A worker for all queues, polling. */
   startWorker(options?: { faults?: string; queues?: string }): Promise<WorkerProcess>;
   /** Each place stops the first run that comes by. */
@@ -67,7 +69,7 @@ export function useRunStack(): RunStack {
   const store = useS3Store();
   const home = mkdtempSync(join(tmpdir(), 'tm-stack-'));
   const workers: Child[] = [];
-  let stack: Omit<RunStack, 'startWorker' | 'placeFaults' | 'store'> | undefined;
+  let stack: Omit<RunStack, 'startWorker' | 'placeFaults' | 'store' | 'home'> | undefined;
   let env: TestWorkflowEnvironment | undefined;
   let databaseUrl = '';
 
@@ -122,6 +124,7 @@ export function useRunStack(): RunStack {
 
   return {
     store,
+    home,
     get catalog() {
       return started().catalog;
     },

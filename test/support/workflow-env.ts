@@ -12,11 +12,11 @@ export interface WorkflowEnv {
   run<T>(scripted: Scripted, act: (env: TestWorkflowEnvironment) => Promise<T>): Promise<T>;
 }
 
-export function useWorkflowEnv(): WorkflowEnv {
+export function useWorkflowEnv(options: { timeSkipping: boolean } = { timeSkipping: true }): WorkflowEnv {
   let env: TestWorkflowEnvironment | undefined;
   let bundle: { code: string } | undefined;
   beforeAll(async () => {
-    [env, bundle] = await Promise.all([startTemporal({ timeSkipping: true }), bundleWorkflows()]);
+    [env, bundle] = await Promise.all([startTemporal(options), bundleWorkflows()]);
   });
   afterAll(() => env?.teardown());
   return {

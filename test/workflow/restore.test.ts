@@ -31,6 +31,12 @@ describe('the restore and revert workflows', () => {
     ]);
   });
 
+  test('a swap that a lost workflow had begun is finished by the next one', async () => {
+    const scripted = scriptActivities({ prepareRestore: [{ state: 'swapping' }] });
+    expect(await run('restore', scripted)).toEqual({ status: 'completed', code: null });
+    expect(scripted.calls).toEqual(['prepareRestore', 'swapIn', 'settleRestore']);
+  });
+
   test('the direct way has no swap', async () => {
     const scripted = scriptActivities({
       prepareRestore: [{ state: 'ready', way: 'direct', targetExists: true, bytes: 1, estimatedBytes: 2, place: 'x' }],

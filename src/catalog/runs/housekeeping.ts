@@ -12,6 +12,8 @@ export async function findHousekeeping(catalog: Catalog, now: Date = new Date())
       status: { in: settled },
       previousName: { not: null },
       previousDroppedAt: null,
+      // Held by a revert that is under way.
+      activeKey: null,
       // Without a time only when the swap was done and its restore was settled by someone else: then the longest time counts.
       OR: [
         { previousUntil: { lte: now } },
@@ -29,7 +31,7 @@ export async function findHousekeeping(catalog: Catalog, now: Date = new Date())
     take: LIMIT,
   });
   const deletions = await catalog.prisma.backup.findMany({
-    where: { deleteRequestedAt: { not: null }, deletedAt: null, status: 'completed' },
+    where: { deleteRequestedAt: { not: null }, deletedAt: null },
     select: { id: true },
     orderBy: { deleteRequestedAt: 'asc' },
     take: LIMIT,

@@ -149,7 +149,7 @@ export async function settleRestore(
   return { status: row.status as RestoreStatus, code: recordedCode(row.error) };
 }
 
-/** The outcome of putting the former content back. */
+/** The outcome of putting the former content back; the target is free for other runs again. */
 export async function settleRevert(
   catalog: Catalog,
   restoreId: string,
@@ -157,13 +157,13 @@ export async function settleRevert(
 ): Promise<void> {
   const now = new Date();
   const restore = await catalog.prisma.restore.findUnique({ where: { id: restoreId } });
-  if (restore === null || restore.revertedAt !== null) return;
+  if (restore === null) return;
   await catalog.prisma.restore.update({
     where: { id: restoreId },
     data:
       error === null
         ? {
-            revertedAt: now,
+            revertedAt: restore.revertedAt ?? now,
             // The request claimed the target with it.
             activeKey: null,
             revertError: noJson,

@@ -57,5 +57,5 @@ export const mariadbChanges: readonly SampleChange[] = [
   },
   { name: 'an address', sql: "UPDATE mariadb_types SET six = '::1' WHERE four = '0.0.0.0'" },
   { name: 'a row of the history', sql: 'DELETE HISTORY FROM versioned' },
-  { name: 'a package', sql: 'DROP PACKAGE tools' },
+  { name: 'a package', sql: "SET sql_mode = 'ORACLE'; DROP PACKAGE tools" },
 ];

@@ -52,7 +52,9 @@ const words: Record<ObjectDefinition['type'], string> = {
 };
 
 export function dropStatement(object: ObjectDefinition, database: string): string {
-  return `DROP ${words[object.type]} IF EXISTS ${quoteIn(database, object.name)}`;
+  const statement = `DROP ${words[object.type]} IF EXISTS ${quoteIn(database, object.name)}`;
+  // MariaDB 10.11 knows packages only under the sql_mode in which they were made.
+  return object.type.startsWith('package') ? programStatement(object, database, statement) : statement;
 }
 
 /**

@@ -60,7 +60,7 @@ export class ProgressMeter {
   }
 
   private raise(share: number): void {
-    const [from, to] = this.options.range ?? [0, 99];
+    const [from, to] = this.options.range ?? [0, 100];
     const percent = Math.min(99, Math.floor(from + Math.min(1, share) * (to - from)));
     if (this.percent === null || percent > this.percent) this.percent = percent;
   }

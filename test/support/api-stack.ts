@@ -17,6 +17,8 @@ import { loadMasterKey } from '../../src/keys/master-key.js';
 import { toolPath } from '../../src/platform/installed.js';
 import { createLogger } from '../../src/platform/logger.js';
 import { ensureFirstAdmin } from '../../src/usecases/auth/ensure-first-admin.js';
+import { connectTemporal } from '../../src/usecases/service/connect-temporal.js';
+import type { TestEngine } from './engine-servers.js';
 import { uniqueName, useEngine } from './engine-servers.js';
 
 export type Answer = {
@@ -45,6 +47,8 @@ export interface ApiStack {
   readonly api: RunningApi;
   readonly adminToken: string;
   readonly temporal: TestWorkflowEnvironment;
+  /** For good: there is no other one for this file. */
+  stopTemporal(): Promise<void>;
   /** Everything the API logged. */
   log(): string;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -57,13 +61,35 @@ export interface ApiStack {
 
 export const adminPassword = 'correct horse battery staple';
 
-export function useApi(options: { limits?: Partial<RateLimits>; checkTimeoutMs?: number } = {}): ApiStack {
-  const metadata = useEngine('pg18');
+export type ApiOptions = {
+  limits?: Partial<RateLimits>;
+  checkTimeoutMs?: number;
+  /** The catalog's server, where a test wants to stop it; default: the shared one. */
+  metadata?: TestEngine;
+};
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => {
+    done ??= work();
+    return done;
+  };
+}
+
+export function useApi(options: ApiOptions = {}): ApiStack {
+  const metadata = options.metadata ?? useEngine('pg18');
   const home = mkdtempSync(join(tmpdir(), 'tm-api-'));
   const adminToken = `tmk_test_${uniqueName('admin')}_${'x'.repeat(24)}`;
   const lines: string[] = [];
   let started:
-    | { catalog: Catalog; api: RunningApi; databaseUrl: string; temporal: TestWorkflowEnvironment }
+    | {
+        catalog: Catalog;
+        api: RunningApi;
+        databaseUrl: string;
+        temporal: TestWorkflowEnvironment;
+        stopTemporal: () => Promise<void>;
+        closeConnection: () => Promise<void>;
+      }
     | undefined;
 
   beforeAll(async () => {
@@ -77,6 +103,13 @@ export function useApi(options: { limits?: Partial<RateLimits>; checkTimeoutMs?:
       server: { executable: { type: 'existing-path', path } },
     });
     const catalog = openCatalog(databaseUrl);
+    // A connection of its own, as the service has: it must outlive a server that goes away.
+    const connection = await connectTemporal({
+      address: temporal.address,
+      namespace: 'default',
+      apiKey: undefined,
+      tls: null,
+    });
     const destination = new Writable({
       write(chunk, _encoding, done) {
         lines.push(String(chunk));
@@ -86,7 +119,7 @@ export function useApi(options: { limits?: Partial<RateLimits>; checkTimeoutMs?:
     const api = await startApi({
       config: loadConfig({ TIDEMARK_HOME: home, TIDEMARK_DIRECTORY_ROOTS: home }),
       catalog,
-      temporal: temporal.client,
+      temporal: connection.client,
       masterKey: loadMasterKey({ home, fromEnv: undefined }).key,
       logger: createLogger({ level: 'info', name: 'api', destination }),
       port: 0,
@@ -95,13 +128,15 @@ export function useApi(options: { limits?: Partial<RateLimits>; checkTimeoutMs?:
       checkTimeoutMs: options.checkTimeoutMs ?? 500,
     });
     await ensureFirstAdmin(catalog, home, { email: 'admin@example.org', password: adminPassword, token: adminToken });
-    started = { catalog, api, databaseUrl, temporal };
+    const stopTemporal = once(() => temporal.teardown());
+    started = { catalog, api, databaseUrl, temporal, stopTemporal, closeConnection: () => connection.close() };
   });
 
   afterAll(async () => {
     await started?.api.close();
     await started?.catalog.close();
-    await started?.temporal.teardown();
+    await started?.closeConnection();
+    await started?.stopTemporal();
     rmSync(home, { recursive: true, force: true });
   });
 
@@ -133,6 +168,7 @@ export function useApi(options: { limits?: Partial<RateLimits>; checkTimeoutMs?:
     adminToken,
     call,
     log: () => lines.join(''),
+    stopTemporal: () => get().stopTemporal(),
     get base() {
       return base();
     },

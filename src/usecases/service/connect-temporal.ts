@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions } from '@temporalio/client';
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, defaultGrpcRetryOptions, makeGrpcRetryInterceptor } from '@temporalio/client';
 
 export type TemporalAddress = {
   readonly address: string | undefined;
@@ -24,7 +25,8 @@ const defaultAddress = '127.0.0.1:7233';
  */
 export async function connectTemporal(temporal: TemporalAddress): Promise<{ client: Client; close(): Promise<void> }> {
   const { address = defaultAddress, apiKey, tls, namespace } = temporal;
-  const options: ConnectionOptions = { address };
+  const retries = createEndingRetries();
+  const options: ConnectionOptions = { address, interceptors: [retries.interceptor] };
   if (apiKey !== undefined) options.apiKey = apiKey;
   if (tls !== null) {
     const read = async (path: string | undefined) => (path === undefined ? undefined : await readFile(path));
@@ -36,5 +38,34 @@ export async function connectTemporal(temporal: TemporalAddress): Promise<{ clie
     };
   }
   const connection = Connection.lazy(options);
-  return { client: new Client({ connection, namespace }), close: () => connection.close() };
+  const close = async () => {
+    await retries.end();
+    await connection.close();
+  };
+  return { client: new Client({ connection, namespace }), close };
+}
+
+/**
+ * The client's own retries, but ended before the connection is closed. A retry that is waiting then would fire on a closed channel, and
+ * that throws from a timer: the whole process would end by it instead of in order.
+ */
+function createEndingRetries() {
+  const usual = defaultGrpcRetryOptions();
+  let ending = false;
+  let waitingUntil = 0;
+  const interceptor = makeGrpcRetryInterceptor({
+    ...usual,
+    retryableDecider: (attempt, status) => !ending && usual.retryableDecider(attempt, status),
+    delayFunction: (attempt, status) => {
+      const delay = usual.delayFunction(attempt, status);
+      waitingUntil = Math.max(waitingUntil, Date.now() + delay);
+      return delay;
+    },
+  });
+  const end = async () => {
+    ending = true;
+    // The last one fires on an open channel, fails or not, and is not repeated.
+    await sleep(Math.max(0, waitingUntil - Date.now() + 100));
+  };
+  return { interceptor, end };
 }

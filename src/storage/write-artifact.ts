@@ -1,11 +1,12 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress } from 'node:zlib';
 import { encryptStream } from '../keys/encryption-sdk.js';
 import type { WrappingKey } from '../keys/types.js';
 import type { Destination } from './destination.js';
+import { feedInBatches } from './feed-in-batches.js';
 import { objectKey } from './layout.js';
 import type { Artifact, StoredObject } from './manifest.js';
 import { MeasuringStream } from './measuring-stream.js';
@@ -76,17 +77,17 @@ async function writeObject(options: WriteArtifact, source: PlainSource, index: n
   });
   const encryptor = key ? [encryptStream({ name: key.id, bytes: key.bytes }, objectContext(options.context, at))] : [];
   const stored = new MeasuringStream();
-  const plain = Readable.from(source.nextObject(), { objectMode: false, highWaterMark: 1024 * 1024 });
-
-  const flow = pipeline([plain, compressor, ...encryptor, stored], { signal });
+  const flow = pipeline([compressor, ...encryptor, stored], { signal });
+  const feed = feedInBatches(source.nextObject(), compressor);
   const upload = destination.upload(at, stored, { signal }).catch((error: unknown) => {
     source.cut();
     throw error;
   });
-  const [flowed, uploaded] = await Promise.allSettled([flow, upload]);
+  const [flowed, fed, uploaded] = await Promise.allSettled([flow, feed, upload]);
   // The upload's error first: when it fails it closes the pipeline, which then only reports a premature close.
   if (uploaded.status === 'rejected') throw uploaded.reason;
   if (flowed.status === 'rejected') throw flowed.reason;
+  if (fed.status === 'rejected') throw fed.reason;
   const { bytes, sha256 } = source.object();
   return { key: at, bytes, sha256, storedBytes: stored.bytes, storedSha256: stored.sha256() };
 }

@@ -4,8 +4,8 @@ import type { OuterProperties } from './database-properties.js';
 import { changeProperties, readOuterProperties, rolesOfProperties } from './database-properties.js';
 import { dropDatabase, stagingDatabases, stagingPrefix } from './drop-database.js';
 import { errorText } from './map-error.js';
-import type { RestoreScope } from './open-restore.js';
 import { quoteName, quoteText } from './quote.js';
+import type { RestoreScope } from './restore-scope.js';
 
 /** Encoding and locale as the source's: text sorts, folds case and has bytes as it did there. */
 function creationOptions(like: Fingerprint, majorText: string): string[] {

@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../domain/errors.js';
 import { connect } from './connect.js';
-import type { RestoreScope } from './open-restore.js';
 import { quoteName, quoteText } from './quote.js';
+import type { RestoreScope } from './restore-scope.js';
 
 export function stagingPrefix(restoreId: string): string {
   return `tm_stage_${restoreId}_`;

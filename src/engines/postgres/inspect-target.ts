@@ -1,9 +1,9 @@
 import { isTidemarkError } from '../../domain/errors.js';
 import type { TargetInspection } from '../engine.js';
 import { connect } from './connect.js';
-import type { RestoreScope } from './open-restore.js';
 import { quoteName, quoteText } from './quote.js';
 import { USER_SCHEMAS } from './read-fingerprint.js';
+import type { RestoreScope } from './restore-scope.js';
 
 const NOT_OF_EXTENSION = (catalog: string, oid: string) =>
   `NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.${catalog}'::regclass AND x.objid = ${oid} AND x.deptype = 'e')`;

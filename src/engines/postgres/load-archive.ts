@@ -5,8 +5,8 @@ import { spawnChild } from '../../platform/spawn-child.js';
 import { toolCommand } from '../shared/find-tools.js';
 import { ArchiveFormatError, ArchiveTap } from './archive-scan.js';
 import { toolErrorCode } from './map-error.js';
-import type { RestoreScope } from './open-restore.js';
 import { databaseConninfo, quoteName } from './quote.js';
+import type { RestoreScope } from './restore-scope.js';
 import { lastLines } from './snapshot.js';
 import { findPostgresTools, libpqEnvironment } from './tools.js';
 

@@ -10,23 +10,11 @@ import { mapConnectError, mapQueryError } from './map-error.js';
 import { planRevert, planSwap } from './plan-swap.js';
 import { quoteText } from './quote.js';
 import { readFingerprint } from './read-fingerprint.js';
+import type { RestoreScope } from './restore-scope.js';
 import { runStep } from './run-step.js';
 import { readServer } from './server.js';
 import type { Snapshot } from './snapshot.js';
 import { findPostgresTools } from './tools.js';
-
-/** What the parts of a restore share. */
-export type RestoreScope = {
-  readonly maintenance: Session;
-  readonly connection: DatabaseConnection;
-  readonly context: EngineContext;
-  readonly server: Snapshot['server'];
-  readonly restoreId: string;
-  readonly attempt: number;
-  readonly applicationName: string;
-  /** Settings for sessions inside a restored database. */
-  readonly settings: Readonly<Record<string, string>>;
-};
 
 /** Connects to a database that is not the target: the target is renamed, and may not exist yet. */
 async function connectMaintenance(

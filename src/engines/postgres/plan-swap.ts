@@ -2,8 +2,8 @@ import { TidemarkError } from '../../domain/errors.js';
 import type { SwapPlan, SwapStep } from '../engine.js';
 import type { TextRow } from './connect.js';
 import { changeProperties, readOuterProperties } from './database-properties.js';
-import type { RestoreScope } from './open-restore.js';
 import { quoteName, quoteText } from './quote.js';
+import type { RestoreScope } from './restore-scope.js';
 
 async function findDatabase(scope: RestoreScope, name: string): Promise<TextRow | null> {
   const [row] = await scope.maintenance.rows(

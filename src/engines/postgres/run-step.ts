@@ -1,7 +1,7 @@
 import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
 import type { SwapStep } from '../engine.js';
 import { mapQueryError } from './map-error.js';
-import type { RestoreScope } from './open-restore.js';
+import type { RestoreScope } from './restore-scope.js';
 
 /** Applies or reverts one step in one transaction, unless its probe says that it stands so already. */
 export async function runStep(scope: RestoreScope, step: SwapStep, direction: 'apply' | 'revert'): Promise<void> {

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkerOptions } from '@temporalio/worker';
@@ -18,8 +18,8 @@ import type { Logger } from '../platform/logger.js';
 import { createLogger } from '../platform/logger.js';
 import type { TaskQueue } from '../workflows/names.js';
 import { taskQueues } from '../workflows/names.js';
-import { builtBundlePath, bundleWorkflows } from './build-bundle.js';
 import { connectTemporal } from './connect-temporal.js';
+import { provideBundle } from './provide-bundle.js';
 import { openScratchRoot } from './scratch.js';
 import { toTemporalLogger } from './temporal-logger.js';
 
@@ -65,7 +65,7 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
     const deps = await makeDeps(options, catalog, logger, scratchRoot);
     const connection = await connectTemporal(config);
     try {
-      const bundle = existsSync(builtBundlePath) ? { codePath: builtBundlePath } : await bundleWorkflows();
+      const bundle = await provideBundle(scratchRoot);
       const activities = createActivities(deps);
       const shared: Omit<WorkerOptions, 'taskQueue'> = {
         connection,

@@ -15,7 +15,7 @@ SET SESSION time_zone = '+09:00', SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
 CREATE TABLE every_type (
   id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY,
   c_tinyint tinyint, c_zerofill int(7) unsigned zerofill, c_smallint smallint, c_mediumint mediumint, c_int int unsigned, c_bigint bigint,
-  c_bigint_u bigint unsigned, c_decimal decimal(65,30), c_numeric numeric(5,0), c_double double, c_float float, c_real double(20,5),
+  c_bigint_u bigint unsigned, c_decimal decimal(65,30), c_numeric numeric(5,0), c_double double, c_float float, c_float_max float unsigned, c_real double(20,5),
   c_bit bit(1), c_bits bit(64), c_bool boolean,
   c_char char(10), c_varchar varchar(255), c_long varchar(9000), c_latin1 varchar(50) CHARACTER SET latin1, c_sjis varchar(50) CHARACTER SET sjis,
   c_utf16 varchar(50) CHARACTER SET utf16, c_bin_collation varchar(50) COLLATE utf8mb4_bin, c_cp1251 varchar(20) CHARACTER SET cp1251,
@@ -28,7 +28,7 @@ CREATE TABLE every_type (
 INSERT INTO every_type (id, c_zerofill) VALUES (0, 42);
 INSERT INTO every_type (id) VALUES (1);
 INSERT INTO every_type VALUES (7, -128, 7, -32768, -8388608, 4294967295, -9223372036854775808, 18446744073709551615,
-  -12345678901234567890123456789012345.123456789012345678901234567890, 99999, 1.7976931348623157e308, 0.5, 123456.78901,
+  -12345678901234567890123456789012345.123456789012345678901234567890, 99999, 1.7976931348623157e308, 16777216, 3.4028234663852886e38, 123456.78901,
   b'1', b'1000000000000000000000000000000000000000000000000000000000000001', true,
   ' lead', 'trail  ', REPEAT('é漢😀', 2000), 'àéîõü', '漢字カナ', '漢😀', 'A', 'Привет',
   0x0001ff0a0d1a2700, ${bytes(0, 255)}, 0x00, ${bytes(0, 255)}, REPEAT(0x005c27, 70000), 0xfffe,
@@ -139,7 +139,7 @@ export const familyChanges: readonly SampleChange[] = [
   { name: 'a value moved to the next column', sql: "UPDATE no_key SET a = '1', b = 11 WHERE a = '11'" },
   { name: 'a microsecond', sql: 'UPDATE every_type SET c_datetime = c_datetime - INTERVAL 1 MICROSECOND WHERE id = 7' },
   { name: 'the last bit of a double', sql: 'UPDATE every_type SET c_double = 0.10000000000000002 WHERE id = 9' },
-  { name: 'a float', sql: 'UPDATE every_type SET c_float = 0.50001 WHERE id = 7' },
+  { name: 'a float', sql: 'UPDATE every_type SET c_float = 16777217.5e0 + 1 WHERE id = 7' },
   { name: 'a bit', sql: "UPDATE every_type SET c_bits = b'1' WHERE id = 8" },
   { name: 'an enum of no label', sql: "SET sql_mode = ''; UPDATE every_type SET c_enum = 'nonsense' WHERE id = 8" },
   {

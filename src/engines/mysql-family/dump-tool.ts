@@ -43,6 +43,9 @@ const commonFlags = [
 /** What each part holds. Events are kept apart, because they would fire in a staging database on the target. */
 export const partFlags = {
   'dump.sql': ['--triggers', '--routines', '--skip-events'],
+  /** Followed by `triggers.sql`: what comes between them must not fire any. */
+  'dump.sql without triggers': ['--skip-triggers', '--routines', '--skip-events'],
+  'triggers.sql': ['--no-data', '--no-create-info', '--triggers', '--skip-routines', '--skip-events'],
   'events.sql': ['--no-data', '--no-create-info', '--skip-triggers', '--skip-routines', '--events'],
 } as const;
 export type PartName = keyof typeof partFlags;

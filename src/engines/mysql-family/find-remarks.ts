@@ -1,5 +1,6 @@
 import type { CheckFinding, DatabaseConnection } from '../engine.js';
 import type { Brand } from './brand.js';
+import { findFloatTables } from './exact-floats.js';
 import { nonTransactional } from './open-dump.js';
 import { quoteIn, quoteName } from './quote.js';
 import { readAccounts } from './require-accounts.js';
@@ -137,16 +138,14 @@ async function orphanDefiners({ session, schema, say }: Scope): Promise<void> {
   );
 }
 
-async function floatColumns({ session, schema, say }: Scope): Promise<void> {
-  const rows = await session.rows(
-    "SELECT CONCAT(TABLE_NAME, '.', COLUMN_NAME) AS name FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND DATA_TYPE = 'float' ORDER BY 1",
-    [schema],
-  );
-  if (rows.length === 0) return;
+/** FLOAT values of other tables are dumped once more with all their digits (exact-floats.ts). */
+async function floatColumns({ session, schema, tables, say }: Scope): Promise<void> {
+  const { rounded } = await findFloatTables(session, schema, tables);
+  if (rounded.length === 0) return;
   say(
     'warns',
     'float_digits',
-    `The dump tool writes FLOAT with six digits: values with more differ after a restore, and its comparison says so (${listNames(named(rows))}). DOUBLE is exact.`,
+    `The dump tool writes FLOAT with six digits, and without a primary key the exact values cannot be added: a comparison after a restore will name these tables when they hold more digits: ${listNames(rounded)}. Use DOUBLE, or add a primary key.`,
   );
 }
 

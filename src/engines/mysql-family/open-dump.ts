@@ -1,3 +1,4 @@
+import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TidemarkError } from '../../domain/errors.js';
 import type { Fingerprint } from '../../domain/fingerprint.js';
@@ -5,8 +6,10 @@ import type { LogPosition } from '../../domain/positions.js';
 import type { DatabaseConnection, DumpPart, DumpSession, EngineContext } from '../engine.js';
 import type { Brand } from './brand.js';
 import { readDatabaseSettings } from './database-settings.js';
-import type { RunningDump } from './dump-tool.js';
+import type { PartName, RunningDump } from './dump-tool.js';
 import { startDumpTool } from './dump-tool.js';
+import type { FloatTable } from './exact-floats.js';
+import { exactFloats, findFloatTables } from './exact-floats.js';
 import { placeOf } from './failures.js';
 import type { Counters, Structure } from './fingerprint.js';
 import { assembleFingerprint, readCounters, readRows, readStructure } from './fingerprint.js';
@@ -37,6 +40,11 @@ type Moment = {
   readonly dump: RunningDump;
   readonly unavailable: string | null;
 };
+
+/** Tables whose FLOAT values are dumped once more, exactly; none when the reader's snapshot is not the tool's. */
+async function floatsOf(session: Session, schema: string, tables: readonly TableEntry[]): Promise<FloatTable[]> {
+  return (await findFloatTables(session, schema, tables)).mended;
+}
 
 type Opening = {
   readonly brand: Brand;
@@ -190,7 +198,7 @@ export async function openDump(
     const tools = await requireClientTools(brand, server.major, context.toolRoots);
     file = await writeOptionFile(connection, context.scratchDir);
     const optionFile = file.path;
-    const start = (part: 'dump.sql' | 'events.sql', tables: readonly TableEntry[]) => {
+    const start = (part: PartName, tables: readonly TableEntry[]) => {
       const dump = startDumpTool({
         brand,
         command: tools.dump,
@@ -203,7 +211,14 @@ export async function openDump(
       running.push(dump);
       return dump;
     };
-    const opening: Opening = { brand, schema, control, reader, startTool: (tables) => start('dump.sql', tables) };
+    const floats = options.fingerprint ? await floatsOf(control, schema, await listTables(control, schema)) : [];
+    const opening: Opening = {
+      brand,
+      schema,
+      control,
+      reader,
+      startTool: (tables) => start(floats.length > 0 ? 'dump.sql without triggers' : 'dump.sql', tables),
+    };
     let moment: Moment;
     if (options.fingerprint) {
       const locked = await openLocked(opening);
@@ -242,16 +257,30 @@ export async function openDump(
     const parts: DumpPart[] = [
       { name: 'dump.sql', tool, start: () => ({ stdout: moment.dump.stdout, done: guard(wait(moment.dump)) }) },
     ];
-    if (hasEvents) {
-      parts.push({
-        name: 'events.sql',
-        tool,
-        start: () => {
-          const dump = start('events.sql', []);
-          return { stdout: dump.stdout, done: guard(wait(dump)) };
-        },
-      });
+    const later = (name: 'triggers.sql' | 'events.sql'): DumpPart => ({
+      name,
+      tool,
+      start: () => {
+        const dump = start(name, []);
+        return { stdout: dump.stdout, done: guard(wait(dump)) };
+      },
+    });
+    if (floats.length > 0) {
+      // Only when the reader sees what the tool saw: values of another moment would be wrong ones.
+      if (moment.unavailable === null) {
+        parts.push({
+          name: 'floats.sql',
+          tool: { name: 'tidemark', version: tools.version },
+          start: () => {
+            const stdout = exactFloats(reader, schema, floats);
+            stdout.on('error', () => {});
+            return { stdout, done: guard(finished(stdout)) };
+          },
+        });
+      }
+      parts.push(later('triggers.sql'));
     }
+    if (hasEvents) parts.push(later('events.sql'));
     return {
       server,
       position: moment.position,

@@ -1,3 +1,4 @@
+import type { Connection as CoreConnection } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
 import { createConnection } from 'mysql2/promise';
 import { TidemarkError } from '../../domain/errors.js';
@@ -31,6 +32,8 @@ export interface Session {
   value(sql: string, params?: readonly (string | number)[]): Promise<string | null>;
   /** As `rows`, but a driver error passes through unchanged: for callers that decide by error number. */
   raw(sql: string, params?: readonly (string | number)[]): Promise<Row[]>;
+  /** Rows one by one, with back-pressure; nothing else runs on the session meanwhile. */
+  stream(sql: string): AsyncIterable<Row>;
   close(): Promise<void>;
   /** Breaks the connection without a goodbye: for a session whose statement does not end. */
   destroy(): void;
@@ -55,6 +58,9 @@ function tlsOf(connection: DatabaseConnection) {
     ...(ca === undefined ? {} : { ca }),
   };
 }
+
+/** The driver's callback form, which alone can stream; the promise form keeps it in a property that its types leave out. */
+const core = (driver: Connection) => (driver as unknown as { readonly connection: CoreConnection }).connection;
 
 /** Opens a session. Errors: database_unreachable, authentication_failed, tls_required, database_missing, privilege_missing. */
 export async function openSession(connection: DatabaseConnection, options: SessionOptions): Promise<Session> {
@@ -115,6 +121,7 @@ export async function openSession(connection: DatabaseConnection, options: Sessi
     connection,
     raw,
     rows,
+    stream: (sql) => core(driver).query(sql).stream({ highWaterMark: 256 }),
     value: async (sql, params) => {
       const [first] = await rows(sql, params);
       return first === undefined ? null : (Object.values(first)[0] ?? null);

@@ -39,7 +39,7 @@ const closeGraceMs = 10_000;
 export async function startApi(deps: ApiDeps): Promise<RunningApi> {
   const { config } = deps;
   const policy = createHostPolicy(config.hosts);
-  const context = await openContext({
+  const { context, stop } = await openContext({
     catalog: deps.catalog,
     temporal: deps.temporal,
     masterKey: deps.masterKey,
@@ -80,6 +80,7 @@ export async function startApi(deps: ApiDeps): Promise<RunningApi> {
 
   let closing: Promise<void> | undefined;
   const close = () => {
+    stop();
     closing ??= new Promise<void>((resolve) => {
       const timer = setTimeout(() => server.closeAllConnections(), closeGraceMs);
       server.close(() => {

@@ -3,7 +3,7 @@ import { msToTs } from '@temporalio/common/lib/time.js';
 import type { Logger } from 'pino';
 import { searchAttributeNames } from '../../workflows/names.js';
 
-const waitMs = 10_000;
+const waitMs = 5_000;
 // How long closed workflows can be looked at: the catalog keeps the facts for longer.
 const retentionMs = 30 * 24 * 3600 * 1000;
 const notFound = 5;
@@ -11,23 +11,21 @@ const keyword = 2;
 
 /**
  * Makes the namespace and the typed search attributes where this is allowed: a self-hosted cluster. Temporal Cloud refuses both by this
- * way; they are made in its console and `tidemark doctor` says what is missing. Never throws: a Temporal that is away is no reason
- * not to start.
+ * way; they are made in its console and `tidemark doctor` says what is missing. Never throws. False when Temporal is away: ask again.
  */
-export async function prepareNamespace(temporal: Client, logger: Logger): Promise<void> {
-  const connection = temporal.connection as Partial<Connection> & Client['connection'];
+export async function prepareNamespace(temporal: Client, logger: Logger): Promise<boolean> {
   const { namespace } = temporal.options;
-  const ask = <T>(call: () => Promise<T>) => temporal.withDeadline(Date.now() + waitMs, call);
+  const { workflowService } = temporal.connection;
   try {
-    await ask(() => connection.workflowService.describeNamespace({ namespace }));
+    await temporal.withDeadline(Date.now() + waitMs, () => workflowService.describeNamespace({ namespace }));
   } catch (error) {
     if ((error as { code?: unknown }).code !== notFound) {
       logger.warn({ err: error, namespace }, 'Temporal could not be asked for the namespace');
-      return;
+      return false;
     }
     try {
-      await ask(() =>
-        connection.workflowService.registerNamespace({
+      await temporal.withDeadline(Date.now() + waitMs, () =>
+        workflowService.registerNamespace({
           namespace,
           description: 'Tidemark',
           workflowExecutionRetentionPeriod: msToTs(retentionMs),
@@ -35,17 +33,26 @@ export async function prepareNamespace(temporal: Client, logger: Logger): Promis
       );
     } catch (refusal) {
       logger.warn({ err: refusal, namespace }, 'The namespace is missing and could not be made');
-      return;
+      return false;
     }
   }
+  await registerSearchAttributes(temporal, logger);
+  return true;
+}
+
+async function registerSearchAttributes(temporal: Client, logger: Logger): Promise<void> {
+  const { namespace } = temporal.options;
+  // Not every connection has this service: in tests there are ones without.
+  const { operatorService } = temporal.connection as Partial<Connection>;
+  if (!operatorService) return;
   try {
-    const answer = await ask(async () => connection.operatorService?.listSearchAttributes({ namespace }));
-    const known = answer?.customAttributes ?? {};
-    const missing = Object.values(searchAttributeNames).filter((name) => !Object.hasOwn(known, name));
-    if (missing.length === 0 || !connection.operatorService) return;
-    const { operatorService } = connection;
-    const searchAttributes = Object.fromEntries(missing.map((name) => [name, keyword]));
-    await ask(() => operatorService.addSearchAttributes({ namespace, searchAttributes }));
+    await temporal.withDeadline(Date.now() + waitMs, async () => {
+      const { customAttributes: known } = await operatorService.listSearchAttributes({ namespace });
+      const missing = Object.values(searchAttributeNames).filter((name) => !Object.hasOwn(known ?? {}, name));
+      if (missing.length === 0) return;
+      const searchAttributes = Object.fromEntries(missing.map((name) => [name, keyword]));
+      await operatorService.addSearchAttributes({ namespace, searchAttributes });
+    });
   } catch (error) {
     logger.info({ err: error, namespace }, 'Search attributes could not be registered; runs start without them');
   }

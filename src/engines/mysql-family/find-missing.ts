@@ -1,5 +1,6 @@
 import type { CheckFinding, DatabaseConnection } from '../engine.js';
 import type { Brand } from './brand.js';
+import type { HeldGrant } from './privileges.js';
 import { holdsPrivilege, readPrivileges } from './privileges.js';
 import { quoteName } from './quote.js';
 import type { Session } from './session.js';
@@ -42,17 +43,16 @@ export async function findMissingPrivileges(
     'LOCK TABLES',
     'without it writes cannot be stopped for the moment in which the snapshots are opened, and a busy source gives no fingerprint.',
   );
-  const hidden = await hiddenRoutines(session, brand, schema, held);
-  if (hidden.length > 0) {
-    const statement =
-      brand.kind === 'mysql'
-        ? `GRANT SHOW_ROUTINE ON *.* TO ${grantee};`
-        : `GRANT SELECT ON \`mysql\`.\`proc\` TO ${grantee};`;
+  // Routines that the role may not run are invisible to it: their absence cannot be noticed, so the right to see all is required.
+  if (!seesRoutines(brand, held)) {
     findings.push({
       severity: 'refuses',
       code: 'missing_privilege',
-      message: `${connection.username} may not read the body of ${hidden.slice(0, 10).join(', ')}${hidden.length > 10 ? ' and more' : ''}.`,
-      statement,
+      message: `${connection.username} lacks the right to read all routines: without it those that it may not run are invisible and would be left out.`,
+      statement:
+        brand.kind === 'mysql'
+          ? `GRANT SHOW_ROUTINE ON *.* TO ${grantee};`
+          : `GRANT SELECT ON \`mysql\`.\`proc\` TO ${grantee};`,
     });
   }
   if (brand.kind === 'mysql') {
@@ -66,23 +66,11 @@ export async function findMissingPrivileges(
   return findings;
 }
 
-/** Routines whose text the role may not see: the dump tool would stop at them. */
-async function hiddenRoutines(
-  session: Session,
-  brand: Brand,
-  schema: string,
-  held: Awaited<ReturnType<typeof readPrivileges>>,
-): Promise<string[]> {
-  const rows = await session.rows(
-    'SELECT ROUTINE_NAME AS name, ROUTINE_DEFINITION AS body FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ? ORDER BY 1',
-    [schema],
-    'Listing the routines failed',
-  );
-  const hidden = rows.filter((row) => row.body === null).map((row) => row.name ?? '');
-  if (hidden.length > 0 || brand.kind === 'mysql') return hidden;
-  // MariaDB hides a routine altogether from who may not execute it; who reads mysql.proc sees all of them.
-  const sees =
+function seesRoutines(brand: Brand, held: readonly HeldGrant[]): boolean {
+  if (holdsPrivilege(held, 'SELECT', null)) return true;
+  if (brand.kind === 'mysql') return holdsPrivilege(held, 'SHOW_ROUTINE', null);
+  return (
     holdsPrivilege(held, 'SELECT', 'mysql') ||
-    held.some((grant) => grant.schema === 'mysql' && grant.object === 'proc');
-  return sees ? [] : hidden;
+    held.some((grant) => grant.schema === 'mysql' && grant.object === 'proc' && grant.privileges.has('SELECT'))
+  );
 }

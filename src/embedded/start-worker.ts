@@ -6,6 +6,7 @@ import { toEnvironment } from '../config.js';
 import { TidemarkError } from '../domain/errors.js';
 import type { ChildExit } from '../platform/spawn-child.js';
 import { spawnChild } from '../platform/spawn-child.js';
+import { workerEnvironment, workerNodeFlags } from '../platform/worker-memory.js';
 import type { ComponentDefinition } from './component.js';
 import { markerEnvironment } from './home-lock.js';
 
@@ -36,8 +37,8 @@ export function defineWorker({ config, queues }: WorkerDefinitionOptions): Compo
     });
     const child = spawnChild({
       command: process.execPath,
-      args: [...process.execArgv, main, 'worker', '--queues', queues.join(',')],
-      env: { ...toEnvironment(config), ...markerEnvironment(config.home) },
+      args: [...process.execArgv, ...workerNodeFlags, main, 'worker', '--queues', queues.join(',')],
+      env: { ...workerEnvironment, ...toEnvironment(config), ...markerEnvironment(config.home) },
       // Loaders among the arguments of node may be named relative to where we were started.
       cwd: process.cwd(),
       logFile,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TidemarkError } from '../domain/errors.js';
 import { runChild } from '../platform/run-child.js';
@@ -11,14 +11,16 @@ import { builtBundlePath } from './build-bundle.js';
  */
 export async function provideBundle(folder: string): Promise<{ codePath: string }> {
   if (existsSync(builtBundlePath)) return { codePath: builtBundlePath };
-  const fromSource = import.meta.url.endsWith('.ts');
-  const program = fileURLToPath(new URL(`./bundle-main.${fromSource ? 'ts' : 'js'}`, import.meta.url));
+  const program = fileURLToPath(
+    new URL(`./bundle-main.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url),
+  );
   const codePath = join(folder, 'workflow-bundle.js');
   const child = await runChild({
     command: process.execPath,
-    args: [...(fromSource ? ['--import', import.meta.resolve('tsx')] : []), program, codePath],
+    // The loaders we run with ourselves; they may be named relative to where we were started.
+    args: [...process.execArgv, program, codePath],
     env: {},
-    cwd: dirname(program),
+    cwd: process.cwd(),
     label: 'bundling of the workflows',
     timeoutMs: 120_000,
   });

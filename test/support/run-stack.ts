@@ -19,6 +19,7 @@ import { toolPath } from '../../src/platform/installed.js';
 import { createLogger } from '../../src/platform/logger.js';
 import type { Child } from '../../src/platform/spawn-child.js';
 import { spawnChild } from '../../src/platform/spawn-child.js';
+import { workerEnvironment, workerNodeFlags } from '../../src/platform/worker-memory.js';
 import type { Principal, UsecaseContext } from '../../src/usecases/context.js';
 import { defaultUsecaseOptions } from '../../src/usecases/context.js';
 import { ensureInstallation } from '../../src/usecases/service/ensure-installation.js';
@@ -141,10 +142,19 @@ export function useRunStack(): RunStack {
       const lines: string[] = [];
       const child = spawnChild({
         command: process.execPath,
-        args: ['--import', 'tsx', 'src/cli/main.ts', 'worker', '--queues', options.queues ?? 'control,data'],
+        args: [
+          ...workerNodeFlags,
+          '--import',
+          'tsx',
+          'src/cli/main.ts',
+          'worker',
+          '--queues',
+          options.queues ?? 'control,data',
+        ],
         cwd: checkout,
         env: {
           ...environmentOf(),
+          ...workerEnvironment,
           TIDEMARK_HOME: home,
           DATABASE_URL: databaseUrl,
           TEMPORAL_ADDRESS: started().address,

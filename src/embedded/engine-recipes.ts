@@ -173,6 +173,14 @@ function writeInitFile(layout: ServerLayout): string {
   return path;
 }
 
+/** Servers remove what looks like temporary tables of a crash when they start: in a shared /tmp they remove each other's. */
+function ownTempDir(layout: ServerLayout): string {
+  const path = join(layout.base, 'tmp');
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  giveTo(layout.user, path);
+  return path;
+}
+
 function mysqlFamilySettings(layout: ServerLayout): Record<string, string> {
   return {
     datadir: layout.data,
@@ -180,6 +188,7 @@ function mysqlFamilySettings(layout: ServerLayout): Record<string, string> {
     'bind-address': '127.0.0.1',
     socket: join(layout.socketDir, 'mysql.sock'),
     'pid-file': 'server.pid',
+    tmpdir: ownTempDir(layout),
     'skip-name-resolve': 'ON',
     'server-id': String(layout.serverId),
     // Relative to the data directory, which is renamed after it was made.

@@ -9,7 +9,7 @@ import { runStep } from './run-step.js';
 
 /** Puts, gets, lists and deletes a probe, then makes sure that no other installation writes there; the row says how it went. */
 export function checkDestination(deps: ActivityDeps): Activities['checkDestination'] {
-  return ({ destinationId }) =>
+  return ({ destinationId, takeOver }) =>
     runStep(deps, 'check-destination', async (step) => {
       const row = await deps.catalog.prisma.destination.findUnique({ where: { id: destinationId } });
       if (row === null || row.deletedAt !== null) {
@@ -20,7 +20,12 @@ export function checkDestination(deps: ActivityDeps): Activities['checkDestinati
         try {
           const { error } = await check({ destination, signal: step.signal });
           if (error === null) {
-            await claimDestination({ destination, installationId: deps.installationId, signal: step.signal });
+            await claimDestination({
+              destination,
+              installationId: deps.installationId,
+              takeover: takeOver === true,
+              signal: step.signal,
+            });
           }
           await recordDestinationCheck(deps.catalog, destinationId, error);
           return { ok: error === null, code: error?.code ?? null };

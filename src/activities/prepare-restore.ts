@@ -1,7 +1,7 @@
 import { raiseRestoreToken, readRestoreRun, writeRestoreFacts } from '../catalog/runs/restore-run.js';
 import { readJournal } from '../catalog/runs/swap-journal.js';
 import { TidemarkError } from '../domain/errors.js';
-import { assertSpace, decideWay, estimateSpace } from '../recovery/decide-way.js';
+import { assertNotOriginal, assertSpace, decideWay, estimateSpace } from '../recovery/decide-way.js';
 import { verifyArtifacts as verify } from '../storage/verify-artifact.js';
 import type { Activities } from '../workflows/activity-types.js';
 import { toResult } from './begin-attempt.js';
@@ -31,6 +31,13 @@ export function prepareRestore(deps: ActivityDeps): Activities['prepareRestore']
         return await withTarget(deps, step, run, start.token, async (session) => {
           const found = await session.inspect(run.targetName);
           const way = decideWay({ name: run.targetName, overwrite: run.overwrite }, found);
+          const { targetName: name, mayReplaceOriginal } = run;
+          const { database } = run.backup;
+          assertNotOriginal({ name, identity: session.server.identity, mayReplaceOriginal }, found, [
+            manifest.source,
+            // Since the backup the database may have been moved to another server.
+            { identity: database.server?.identity ?? null, database: database.database },
+          ]);
           assertSpace(run.targetName, estimatedBytes, found.freeBytes);
           await writeRestoreFacts(deps.catalog, restoreId, start.token, { way });
           return {

@@ -25,6 +25,7 @@ export type NewRestore = {
   targetTls: object | null;
   targetName: string;
   overwrite: boolean;
+  mayReplaceOriginal: boolean;
   keepPreviousHours: number;
   triggeredBy: string;
   activeKey: string;

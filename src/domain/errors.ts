@@ -123,7 +123,7 @@ export const errorTable = {
     false,
     'caller',
     'Restoring over the original needs confirmation',
-    'Send confirmOverwrite: true together with overwrite: true.',
+    'Send confirmOverwrite: true (and overwrite: true where the database is not empty), or restore under another name.',
   ),
   rate_limited: row(429, true, 'caller', 'Too many requests', 'Wait for the time in Retry-After.'),
   internal: row(
@@ -320,14 +320,14 @@ export const errorTable = {
     false,
     'owner',
     'The destination was deleted',
-    'Register the destination again, then use `tidemark extract` or import.',
+    'Its objects are where they were: `tidemark extract` reads them with the destination and a key.',
   ),
   destination_owned_by_other: row(
     409,
     false,
     'operator',
     'Another installation writes to this destination',
-    'Use another prefix, or take the destination over explicitly.',
+    'Use another prefix; or, when the other installation writes no more, POST /v1/destinations/{id}/take-over as an administrator.',
   ),
   path_not_allowed: row(
     422,

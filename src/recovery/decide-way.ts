@@ -38,6 +38,27 @@ export function decideWay(
   );
 }
 
+export type Original = { readonly identity: string | null; readonly database: string };
+
+/**
+ * Refuses to replace the original without its confirmation, whatever address leads there: a second DNS name, a tunnel or a pooler of
+ * the same server. The API has compared addresses; here the server has said who it is.
+ */
+export function assertNotOriginal(
+  target: { readonly name: string; readonly identity: string; readonly mayReplaceOriginal: boolean },
+  found: Pick<TargetInspection, 'exists' | 'empty'>,
+  originals: readonly Original[],
+): void {
+  if (target.mayReplaceOriginal || !found.exists || found.empty) return;
+  const same = originals.some((one) => one.identity === target.identity && one.database === target.name);
+  if (!same) return;
+  throw new TidemarkError(
+    'confirmation_required',
+    `The server at that address is the one the backup was taken from (${target.identity}), so ${target.name} is the original database. Nothing was written.`,
+    { object: target.name },
+  );
+}
+
 /**
  * Room that a restore needs on the target, in bytes: the former content stays, so the new one comes on top. Dumps carry no indexes, and
  * loading writes log as well; half as much again has been enough for both.

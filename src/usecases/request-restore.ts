@@ -15,7 +15,7 @@ import { startOrLeave, startRestoreRun } from './runs/start-run.js';
 import { assertRestorable } from './shared/assert-restorable.js';
 import { notFound } from './shared/refusals.js';
 import type { ResolvedTarget } from './shared/restore-target.js';
-import { placeKey, resolveTarget } from './shared/restore-target.js';
+import { mayTouchOriginals, placeKey, resolveTarget } from './shared/restore-target.js';
 
 /**
  * Puts a completed backup into a target. The row comes first, with the password of a connection in the request sealed as a one-shot
@@ -88,6 +88,7 @@ async function insertRow(
       targetTls: tls,
       targetName: target.database,
       overwrite: input.overwrite,
+      mayReplaceOriginal: input.confirmOverwrite && mayTouchOriginals(context, principal),
       keepPreviousHours: input.keepPreviousHours,
       triggeredBy: principal.userId,
       activeKey,

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../domain/errors.js';
-import type { RunLabels, RunResult } from './messages.js';
+import type { CheckDestinationInput, RunLabels, RunResult } from './messages.js';
 
 /**
  * What the workflows call. It stands on the workflows' side, so that workflow code depends on nothing but itself and `domain`;
@@ -94,7 +94,7 @@ export interface Activities {
   dropPrevious(input: { restoreId: string }): Promise<{ dropped: string | null }>;
   // checks
   checkDatabase(input: { databaseId: string }): Promise<{ ok: boolean; code: ErrorCode | null }>;
-  checkDestination(input: { destinationId: string }): Promise<{ ok: boolean; code: ErrorCode | null }>;
+  checkDestination(input: CheckDestinationInput): Promise<{ ok: boolean; code: ErrorCode | null }>;
   // housekeeping
   findHousekeeping(): Promise<HousekeepingWork>;
   sweepDestination(input: {

@@ -11,7 +11,8 @@ export type RevertInput = { restoreId: string; labels: RunLabels };
 export type DeleteBackupInput = { backupId: string };
 export type FireInput = { planId: string };
 export type CheckDatabaseInput = { databaseId: string };
-export type CheckDestinationInput = { destinationId: string };
+/** `takeOver`: this installation becomes the writer, whoever was. */
+export type CheckDestinationInput = { destinationId: string; takeOver?: boolean };
 
 /** What a run ended as; the row in the catalog holds the same. */
 export type RunResult = { status: 'completed' | 'failed' | 'cancelled' | 'skipped'; code: ErrorCode | null };

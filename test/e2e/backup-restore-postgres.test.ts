@@ -1,4 +1,7 @@
 /** Backup and restore of a PostgreSQL database from the request to the settled row, with everything real. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import { deleteBackup } from '../../src/usecases/delete-backup.js';
 import { getBackup } from '../../src/usecases/get-backup.js';
@@ -90,4 +93,47 @@ describeEngine('pg17', 'a backup and a restore of a PostgreSQL database', () => 
     await until(async () => (await storedKeys(stack, bucket)).length === 1, 'the objects to be removed', 60_000);
     expect(await storedKeys(stack, bucket)).toEqual(['tidemark/v1/owner.json']);
   }, 300_000);
+
+  test('the original is recognised behind another address and not replaced without confirmation', async () => {
+    const { context, admin } = stack;
+    const { plan, name } = await protectDatabase(stack, source);
+    const backup = await settledBackup(stack, (await requestBackup(context, admin, { planId: plan.id })).id);
+    const tunnel = createServer((inner) => {
+      const outer = connect(source.port, source.host);
+      inner.on('error', () => outer.destroy());
+      outer.on('error', () => inner.destroy());
+      inner.pipe(outer).pipe(inner);
+    });
+    await once(tunnel.listen(0, '127.0.0.1'), 'listening');
+    const { port } = tunnel.address() as AddressInfo;
+    const over = async (confirmOverwrite: boolean) =>
+      settledRestore(
+        stack,
+        (
+          await requestRestore(context, admin, {
+            source: { kind: 'backup', backupId: backup.id },
+            target: {
+              kind: 'server',
+              host: '127.0.0.1',
+              port,
+              username: source.adminUser,
+              password: source.adminPassword,
+              database: name,
+            },
+            overwrite: true,
+            confirmOverwrite,
+            keepPreviousHours: 24,
+          })
+        ).id,
+      );
+    try {
+      await source.query("update city set name = 'changed' where id = 1", name);
+      expect(await over(false)).toMatchObject({ status: 'failed', error: { code: 'confirmation_required' } });
+      const before = await source.query<{ name: string }>('select name from city where id = 1', name);
+      expect(before[0]?.name).toBe('changed');
+      expect(await over(true)).toMatchObject({ status: 'completed', proof: 'source' });
+    } finally {
+      tunnel.close();
+    }
+  }, 120_000);
 });

@@ -2,11 +2,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, expect, test } from 'vitest';
 import { newId } from '../../src/domain/ids.js';
 import { newMasterKey } from '../../src/keys/master-key.js';
 import { checkDatabase } from '../../src/usecases/check-database.js';
-import { checkDestination } from '../../src/usecases/check-destination.js';
+import { checkDestination, takeOverDestination } from '../../src/usecases/check-destination.js';
 import { downloadBackup } from '../../src/usecases/download-backup.js';
 import { getDatabase } from '../../src/usecases/get-database.js';
 import { getDestination } from '../../src/usecases/get-destination.js';
@@ -73,6 +74,31 @@ describeEngine('pg17', 'use cases and a worker', () => {
     expect(denied).toMatchObject({ ok: false, findings: [{ code: 'destination_denied' }] });
     expect(JSON.stringify(denied)).not.toContain('planted-key-of-nobody');
   });
+
+  test('a destination that another installation writes to is refused until an administrator takes it over', async () => {
+    const { context, admin, store } = stack;
+    const { destination, bucket, plan } = await protectDatabase(stack, source);
+    const destinationId = destination.id;
+    await until(async () => (await storedKeys(stack, bucket)).length > 0, 'the first check', 30_000);
+    const body = JSON.stringify({
+      format: 'tidemark-owner-1',
+      installationId: 'inst_0000000000000000',
+      claimedAt: '2026-01-01T00:00:00.000Z',
+      previous: [],
+    });
+    await store.client().send(new PutObjectCommand({ Bucket: bucket, Key: 'tidemark/v1/owner.json', Body: body }));
+    const refused = await checkDestination(context, admin, { destinationId });
+    expect(refused).toMatchObject({ ok: false, findings: [{ code: 'destination_owned_by_other' }] });
+    const failed = await settledBackup(stack, (await requestBackup(context, admin, { planId: plan.id })).id);
+    expect(failed).toMatchObject({ status: 'failed', error: { code: 'destination_owned_by_other' } });
+    expect(JSON.stringify(failed.error)).toContain('inst_0000000000000000');
+
+    const user = { ...admin, role: 'user' as const };
+    expect((await errorOf(takeOverDestination(context, user, { destinationId }))).code).toBe('forbidden');
+    expect(await takeOverDestination(context, admin, { destinationId })).toMatchObject({ ok: true });
+    const good = await settledBackup(stack, (await requestBackup(context, admin, { planId: plan.id })).id);
+    expect(good).toMatchObject({ status: 'completed' });
+  }, 60_000);
 
   test("a download is the engine's own file, whole and with its size, encrypted or not", async () => {
     for (const encryption of [true, false]) {

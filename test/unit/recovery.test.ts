@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ProgressMeter } from '../../src/activities/progress.js';
 import { selectExpired } from '../../src/catalog/runs/retention.js';
 import type { TargetInspection } from '../../src/engines/engine.js';
-import { assertSpace, decideWay } from '../../src/recovery/decide-way.js';
+import { assertNotOriginal, assertSpace, decideWay } from '../../src/recovery/decide-way.js';
 import { asideNameOf, previousNameOf } from '../../src/recovery/names.js';
 
 const now = new Date('2026-06-30T12:00:00Z');
@@ -42,6 +42,23 @@ describe('names of kept contents', () => {
     expect(name).toMatch(new RegExp(`^ü+__before_${restoreId}$`));
     expect(previousNameOf('mariadb', umlauts, restoreId)).toHaveLength(64);
     expect(previousNameOf('postgresql', '😀'.repeat(20), restoreId)).not.toContain('\ufffd');
+  });
+});
+
+describe('the original database', () => {
+  const target = { name: 'shop', identity: 'pg:1', mayReplaceOriginal: false };
+  const full = { exists: true, empty: false };
+  const original = { identity: 'pg:1', database: 'shop' };
+
+  test('is known by what its server says of itself, and not replaced unless that was confirmed', () => {
+    expect(() => assertNotOriginal(target, full, [original])).toThrow(/shop is the original/);
+    expect(() => assertNotOriginal({ ...target, mayReplaceOriginal: true }, full, [original])).not.toThrow();
+  });
+
+  test('is neither another name on that server, nor the name on another server, nor an empty place', () => {
+    expect(() => assertNotOriginal({ ...target, name: 'copy' }, full, [original])).not.toThrow();
+    expect(() => assertNotOriginal({ ...target, identity: 'pg:2' }, full, [original])).not.toThrow();
+    expect(() => assertNotOriginal(target, { exists: true, empty: true }, [original])).not.toThrow();
   });
 });
 

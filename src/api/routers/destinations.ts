@@ -6,7 +6,7 @@ import {
   listDestinationsQuery,
   updateDestinationSchema,
 } from '../../domain/schemas/destinations.js';
-import { checkDestination } from '../../usecases/check-destination.js';
+import { checkDestination, takeOverDestination } from '../../usecases/check-destination.js';
 import { createDestination } from '../../usecases/create-destination.js';
 import { deleteDestination } from '../../usecases/delete-destination.js';
 import { getDestination } from '../../usecases/get-destination.js';
@@ -97,5 +97,20 @@ export const destinationRoutes: Route[] = [
     status: 200,
     answer: checkResultSchema,
     handle: ({ context, principal, params }) => checkDestination(context, principal, { destinationId: idOf(params) }),
+  }),
+  defineRoute({
+    method: 'post',
+    path: '/v1/destinations/{id}/take-over',
+    operationId: 'takeOverDestination',
+    tag: 'Destinations',
+    summary: 'Become the installation that writes there',
+    description:
+      'For a destination that another installation owns, which must not write there any more. What it wrote stays. Admins only.',
+    scope: 'admin',
+    params: { id: 'destination' },
+    status: 200,
+    answer: checkResultSchema,
+    handle: ({ context, principal, params }) =>
+      takeOverDestination(context, principal, { destinationId: idOf(params) }),
   }),
 ];

@@ -10,7 +10,7 @@ import { noJson, toJson } from './run-json.js';
 export async function readRestoreRun(catalog: Catalog, restoreId: string) {
   const restore = await catalog.prisma.restore.findUnique({
     where: { id: restoreId },
-    include: { backup: { include: { destination: true, key: true, database: true } } },
+    include: { backup: { include: { destination: true, key: true, database: { include: { server: true } } } } },
   });
   if (restore === null)
     throw new TidemarkError('not_found', `There is no restore ${restoreId}.`, { object: restoreId });

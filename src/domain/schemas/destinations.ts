@@ -117,7 +117,7 @@ export const updateDestinationSchema = z
   })
   .meta({
     id: 'UpdateDestination',
-    description: 'Fields to change. Bucket, prefix, endpoint and path are fixed once a backup lies there.',
+    description: 'Fields to change. Bucket, prefix and path are fixed once a backup lies there.',
   });
 export type UpdateDestination = z.infer<typeof updateDestinationSchema>;
 

@@ -8,7 +8,7 @@ import { checkDatabaseWorkflowId, checkDestinationWorkflowId, priorities, taskQu
 import type { UsecaseContext } from '../context.js';
 import { searchAttributesOf } from './search-attributes.js';
 
-export type CheckSubject = { kind: 'database' | 'destination'; id: string; name: string };
+export type CheckSubject = { kind: 'database' | 'destination'; id: string; name: string; takeOver?: boolean };
 
 async function start(context: UsecaseContext, subject: CheckSubject): Promise<WorkflowHandle> {
   const database = subject.kind === 'database';
@@ -17,7 +17,9 @@ async function start(context: UsecaseContext, subject: CheckSubject): Promise<Wo
     context.temporal.workflow.start(database ? workflowTypes.checkDatabase : workflowTypes.checkDestination, {
       workflowId: database ? checkDatabaseWorkflowId(subject.id, nonce) : checkDestinationWorkflowId(subject.id, nonce),
       taskQueue: taskQueues.control,
-      args: [database ? { databaseId: subject.id } : { destinationId: subject.id }],
+      args: [
+        database ? { databaseId: subject.id } : { destinationId: subject.id, takeOver: subject.takeOver === true },
+      ],
       // Nobody waits longer; a check that no worker takes must not run hours later and overwrite a newer one.
       workflowExecutionTimeout: '2 minutes',
       priority: { priorityKey: priorities.manual },

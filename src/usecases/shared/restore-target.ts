@@ -142,6 +142,11 @@ export function placeKey(target: { host: string; port: number; database: string 
   return `${loopback ? 'localhost' : host}:${target.port}/${target.database}`;
 }
 
+/** An installation can demand that only admins restore over an original. Owning it is checked by whoever reads the row. */
+export function mayTouchOriginals(context: UsecaseContext, principal: Principal): boolean {
+  return !context.options.originalNeedsAdmin || principal.role === 'admin';
+}
+
 function assertMayTouchOriginal(
   context: UsecaseContext,
   principal: Principal,
@@ -150,7 +155,7 @@ function assertMayTouchOriginal(
   target: RestoreTarget,
 ): void {
   if (target.kind !== 'original' && placeKey(target) !== placeKey(backup.database)) return;
-  if (context.options.originalNeedsAdmin && principal.role !== 'admin') {
+  if (!mayTouchOriginals(context, principal)) {
     throw new TidemarkError('forbidden', 'On this installation only an administrator may restore over the original.', {
       object: backup.databaseId,
     });

@@ -1,0 +1,228 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { EngineProduct } from '../../src/platform/installed.js';
+import { hold } from './broken.js';
+import { damagedRestore } from './damage.js';
+import type { Disturbance } from './disturbances.js';
+import { chooseDisturbance, disturb, disturbances } from './disturbances.js';
+import { fullDisk, longSelect, yesterdaysCatalog } from './hard-rounds.js';
+import { checkInvariants, listBackups } from './invariants.js';
+import { verifyLedger } from './ledger.js';
+import { createRandom } from './random.js';
+import type { Outcome } from './runs.js';
+import { restoreBeside, restoreOriginal, revertLast, takeBackup } from './runs.js';
+import { deleteOne, downloadAndExtract } from './stored.js';
+import type { Subject, World } from './world.js';
+import { createSubject, dropSubject, sourceOf } from './world.js';
+import type { Writer } from './writer.js';
+import { startWriter } from './writer.js';
+
+export const actions = [
+  'backup',
+  'restore beside',
+  'restore to a connection',
+  'restore original',
+  'revert',
+  'delete',
+  'download and extract',
+  'damaged restore',
+  'long select',
+  'full disk',
+  "yesterday's catalog",
+] as const;
+export type Action = (typeof actions)[number];
+
+const weights: Record<Action, number> = {
+  backup: 30,
+  'restore beside': 14,
+  'restore to a connection': 6,
+  'restore original': 18,
+  revert: 8,
+  delete: 3,
+  'download and extract': 4,
+  'damaged restore': 5,
+  'long select': 4,
+  'full disk': 4,
+  "yesterday's catalog": 2,
+};
+
+/** During these something may be disturbed; the others disturb by themselves. */
+const disturbable: readonly Action[] = [
+  'backup',
+  'restore beside',
+  'restore to a connection',
+  'restore original',
+  'revert',
+  'delete',
+];
+
+export type RoundResult = {
+  readonly product: EngineProduct;
+  readonly action: Action;
+  readonly disturbances: readonly { readonly what: Disturbance; readonly text: string }[];
+  readonly outcome: Outcome;
+  readonly note: string;
+  /** Longest transaction of the application in a round that shuts nobody out and kills no source; null otherwise. */
+  readonly slowestWriteMs: number | null;
+};
+
+/** How long a run of this kind usually takes, so that disturbances meet all of its phases. */
+const usual = new Map<string, number>();
+
+export async function runRound(world: World, seed: number, round: number): Promise<RoundResult> {
+  const random = createRandom(seed, 'round', round);
+  const product = random.pick([...world.sources.keys()]);
+  const source = sourceOf(world, product);
+  let subject = world.subjects.get(product);
+  if (subject !== undefined && (subject.rounds >= 12 || random.chance(0.05))) {
+    await dropSubject(world, subject);
+    subject = undefined;
+  }
+  subject ??= await createSubject(world, product, random);
+  subject.rounds += 1;
+
+  const writer = startWriter({
+    account: source.account,
+    database: subject.name,
+    ledger: subject.ledger,
+    pauseMs: random.pick([1, 10, 30]),
+  });
+  const done: { what: Disturbance; text: string }[] = [];
+  try {
+    await writer.untilCommit(60_000);
+    const action = chooseAction(world, subject, random.weighted(actions.map((one) => [one, weights[one]] as const)));
+    const usualKey = `${product} ${action}`;
+    const usualMs = usual.get(usualKey) ?? 3_000;
+    const count = disturbable.includes(action)
+      ? random.weighted([
+          [0, 3],
+          [1, 6],
+          [2, 2],
+        ] as const)
+      : 0;
+    const planned = Array.from({ length: count }, () => ({
+      what: chooseDisturbance(
+        random,
+        disturbances.filter((one) => one !== 'cancel' || (action !== 'revert' && action !== 'delete')),
+      ),
+      afterMs: random.next() * 1.1 * usualMs,
+    }));
+
+    let path: string | null = null;
+    const cancel = async () => {
+      // 409: it has ended already; 404 cannot be.
+      if (path === null) return;
+      const { status } = await world.service.request('POST', `${path}/cancel`, {});
+      hold(status < 400 || status === 409, `POST ${path}/cancel answered ${status}`);
+    };
+    let begun: () => void = () => {};
+    const started = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const onStart = (at: string) => {
+      path = at;
+      begun();
+    };
+    const disturbing = (async () => {
+      await started;
+      for (const { what, afterMs } of planned) {
+        await sleep(afterMs);
+        const text = await disturb(world, source, what, random, cancel);
+        done.push({ what, text: `${what}${text ? ` ${text}` : ''} at ${(afterMs / 1000).toFixed(1)} s` });
+      }
+    })();
+    // Awaited below; until then a failure must not count as one that nobody caught.
+    disturbing.catch(() => {});
+
+    let result: { outcome: Outcome; note: string };
+    try {
+      result = await act(world, subject, writer, action, onStart, random.next());
+    } finally {
+      begun();
+    }
+    await disturbing;
+    if (planned.length === 0) usual.set(usualKey, result.outcome.settleMs);
+    await writer.untilCommit(60_000);
+    const slowestWriteMs = action === 'restore original' || action === 'revert' ? null : writer.slowestMs;
+    const stood = writer.jumps.length;
+    await writer.stop();
+    const found = await verifyLedger(source.account, subject.name, subject.ledger);
+    hold(
+      found === writer.acknowledged,
+      `the source stands at transaction ${found}; the application had ${writer.acknowledged} acknowledged`,
+    );
+    hold(
+      stood === 0 || action === 'restore original' || action === 'revert',
+      `the source was replaced by ${action}: ${JSON.stringify(writer.jumps)}`,
+    );
+    await checkInvariants(world, source);
+    await forgetRetained(world, subject);
+    return { product, action, disturbances: done, outcome: result.outcome, note: result.note, slowestWriteMs };
+  } finally {
+    source.proxy.heal();
+    world.storeProxy.heal();
+    await writer.stop().catch(() => {});
+  }
+}
+
+/** What was drawn, or a backup when that cannot be done now. */
+function chooseAction(world: World, subject: Subject, drawn: Action): Action {
+  if (drawn === 'backup' || drawn === 'long select') return drawn;
+  if (drawn === 'full disk') return world.smallDestinationId === null ? 'backup' : drawn;
+  if (subject.backups.length === 0) return 'backup';
+  if (drawn === 'revert' && subject.revertible === null) return 'restore original';
+  return drawn;
+}
+
+async function act(
+  world: World,
+  subject: Subject,
+  writer: Writer,
+  action: Action,
+  onStart: (path: string) => void,
+  luck: number,
+): Promise<{ outcome: Outcome; note: string }> {
+  const chosen = subject.backups[Math.floor(luck * subject.backups.length)];
+  const backup = () => {
+    if (chosen === undefined) throw new Error('no backup to choose');
+    return chosen;
+  };
+  switch (action) {
+    case 'backup': {
+      const taken = await takeBackup(world, subject, writer, onStart);
+      // A sample is proven at once; the others when a later round restores them.
+      if (taken.backup === null || luck > 0.4) return { outcome: taken, note: '' };
+      const proof = await restoreBeside(world, subject, taken.backup, 'registered', () => {});
+      return { outcome: taken, note: `restored: ${proof.status}${proof.code ? ` ${proof.code}` : ''}` };
+    }
+    case 'restore beside':
+      return { outcome: await restoreBeside(world, subject, backup(), 'registered', onStart), note: '' };
+    case 'restore to a connection':
+      return { outcome: await restoreBeside(world, subject, backup(), 'connection', onStart), note: '' };
+    case 'restore original':
+      return { outcome: await restoreOriginal(world, subject, backup(), writer, onStart), note: '' };
+    case 'revert':
+      onStart('');
+      return { outcome: await revertLast(world, subject, writer), note: '' };
+    case 'delete':
+      onStart('');
+      return { outcome: await deleteOne(world, subject, backup()), note: '' };
+    case 'download and extract':
+      return { outcome: await downloadAndExtract(world, backup()), note: '' };
+    case 'damaged restore':
+      return await damagedRestore(world, subject, backup(), luck);
+    case 'long select':
+      return await longSelect(world, subject, writer, luck);
+    case 'full disk':
+      return await fullDisk(world, subject, writer, luck);
+    case "yesterday's catalog":
+      return await yesterdaysCatalog(world, subject, writer);
+  }
+}
+
+/** Retention has removed some of them. */
+async function forgetRetained(world: World, subject: Subject): Promise<void> {
+  const there = new Set((await listBackups(world)).map((row) => row.id));
+  subject.backups = subject.backups.filter((backup) => there.has(backup.id));
+  const kept = subject.backups.filter((backup) => backup.planId === subject.planId).length;
+  hold(kept <= 5, `the plan keeps 5 backups by its retention; there are ${kept}`);
+}

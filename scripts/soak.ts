@@ -12,7 +12,7 @@ import { engineProducts, engineRoot } from '../src/platform/installed.js';
 import { hold } from './soak/broken.js';
 import { describeRound, summarize, writeFigures } from './soak/report.js';
 import type { RoundResult } from './soak/round.js';
-import { runRound } from './soak/round.js';
+import { roundName, runRound } from './soak/round.js';
 import { findSecretsInLogs, startWatch } from './soak/watch.js';
 import type { World } from './soak/world.js';
 import { startWorld } from './soak/world.js';
@@ -85,7 +85,9 @@ try {
 } catch (error) {
   broken = true;
   if (!stopping.signal.aborted) {
-    say(`\nBROKEN in round ${round}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    say(
+      `\nBROKEN in round ${round} (${roundName(seed, round, products)}): ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
     say(`Repeat the choices (times differ from run to run): ${command}`);
     say(`State and logs are kept in ${home}`);
   }

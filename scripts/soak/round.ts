@@ -68,6 +68,11 @@ export type RoundResult = {
 /** How long a run of this kind usually takes, so that disturbances meet all of its phases. */
 const usual = new Map<string, number>();
 
+/** What the round is going to work on. */
+export function roundName(seed: number, round: number, products: readonly EngineProduct[]): string {
+  return createRandom(seed, 'round', round).pick(products);
+}
+
 export async function runRound(world: World, seed: number, round: number): Promise<RoundResult> {
   const random = createRandom(seed, 'round', round);
   const product = random.pick([...world.sources.keys()]);

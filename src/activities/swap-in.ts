@@ -1,5 +1,5 @@
 import type { RestoreRun } from '../catalog/runs/restore-run.js';
-import { raiseTokenForAftermath, readRestoreRun } from '../catalog/runs/restore-run.js';
+import { forgetStaging, raiseTokenForAftermath, readRestoreRun } from '../catalog/runs/restore-run.js';
 import type { JournalPurpose, JournalRow } from '../catalog/runs/swap-journal.js';
 import { finishJournal, openJournal, readJournal, recordApplied } from '../catalog/runs/swap-journal.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
@@ -19,14 +19,29 @@ export function swapIn(deps: ActivityDeps): Activities['swapIn'] {
     runStep(deps, 'swap-in', async (step) => {
       const { run, token } = await beginRestoreStep(deps, restoreId);
       const engine = run.backup.database.engine as EngineKind;
-      return await runJournal({ deps, step, run, token, purpose: 'swap' }, (session) =>
+      const result = await runJournal({ deps, step, run, token, purpose: 'swap' }, (session) =>
         session.planSwap({
           staging: run.stagingName ?? '',
           target: run.targetName,
           previous: previousNameOf(engine, run.targetName, run.id),
         }),
       );
+      await dropEmptied({ deps, step: unstoppable(step), run, token, purpose: 'swap' });
+      return result;
     });
+}
+
+/**
+ * Where tables move out of the staging database (MySQL, MariaDB) it stays behind, empty; where it was renamed nothing is left. The
+ * restore is in place: what cannot be dropped now keeps its name on the row, and housekeeping tries again.
+ */
+async function dropEmptied({ deps, step, run, token }: JournalContext): Promise<void> {
+  try {
+    await withTarget(deps, step, run, token, (session) => session.dropStaging());
+    await forgetStaging(deps.catalog, run.id);
+  } catch (error) {
+    deps.logger.warn({ err: error, restoreId: run.id }, 'an emptied staging database is left to housekeeping');
+  }
 }
 
 /** Puts the kept former content back; the restored content goes aside. */

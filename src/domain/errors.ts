@@ -182,7 +182,7 @@ export const errorTable = {
     false,
     'owner',
     'The database role lacks a privilege',
-    'Run the statement given in the message as an administrator.',
+    'Run, as an administrator, the statement in the message or in the findings of a check of the database.',
   ),
   server_version_unsupported: row(
     422,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RestoreResource } from '../../src/domain/schemas/restores.js';
 import { engineProducts } from '../../src/platform/installed.js';
+import type { TestEngine } from '../support/engine-servers.js';
 import { describeEngine, uniqueName, useEngine } from '../support/engine-servers.js';
 import { countOrders, createShop } from '../support/shop.js';
 import { useTidemark } from '../support/tidemark.js';
@@ -30,6 +31,7 @@ describe('a database of every engine, through the API alone', () => {
         expect(restore.comparison).toMatchObject({ equal: true, differences: [] });
         expect(await countOrders(engine, copy)).toBe(2_000);
         expect(await tidemark.api.get(`/v1/backups/${backup.id}`)).toMatchObject({ proof: 'source' });
+        expect(await stagingOf(engine, restore.id)).toEqual([]);
         await engine.dropDatabase(copy);
       });
 
@@ -58,6 +60,7 @@ describe('a database of every engine, through the API alone', () => {
         expect(restore).toMatchObject({ status: 'completed', error: null, proof: 'source', revertible: true });
         expect(await countOrders(engine, database)).toBe(2_000);
         expect(restore.previousName).toContain(restore.id);
+        expect(await stagingOf(engine, restore.id)).toEqual([]);
 
         await tidemark.api.post(`/v1/restores/${restore.id}/revert`);
         await expect
@@ -86,3 +89,13 @@ describe('a database of every engine, through the API alone', () => {
     });
   }
 });
+
+/** Staging databases of a restore that are still on the server. */
+async function stagingOf(engine: TestEngine, restoreId: string): Promise<string[]> {
+  const rows = await engine.query<{ name: string }>(
+    engine.engine === 'postgresql'
+      ? 'select datname as name from pg_database'
+      : 'select schema_name as name from information_schema.schemata',
+  );
+  return rows.map((row) => row.name).filter((name) => name.startsWith(`tm_stage_${restoreId}`));
+}

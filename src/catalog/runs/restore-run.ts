@@ -137,7 +137,6 @@ export async function settleRestore(
         ...(done
           ? {
               progress: toJson({ phase: 'completed', bytes: progress?.bytes ?? 0, percent: 100 }),
-              stagingName: null,
               previousUntil:
                 restore.previousName === null ? null : new Date(now.getTime() + restore.keepPreviousHours * 3_600_000),
             }

@@ -79,7 +79,8 @@ export async function finishJournal(
         data: {
           previousName: outcome.previousName,
           previousUntil: null,
-          ...(journal.purpose === 'swap' ? { shutOutSeconds, stagingName: null } : {}),
+          // The staging name stays: where tables move, an emptied database of that name is still to be dropped.
+          ...(journal.purpose === 'swap' ? { shutOutSeconds } : {}),
         },
       });
     }

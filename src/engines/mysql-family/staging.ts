@@ -3,7 +3,7 @@ import type { Fingerprint } from '../../domain/fingerprint.js';
 import type { DatabaseSettings } from './database-settings.js';
 import { createDatabaseStatement } from './database-settings.js';
 import { placeOf, serverErrorNumber, toEngineError } from './failures.js';
-import { quoteIn, quoteName } from './quote.js';
+import { accountName, quoteIn, quoteName } from './quote.js';
 import { requireAccounts } from './require-accounts.js';
 import { isStagingOf, NOTES_TABLE, stagingName } from './restore-names.js';
 import { createNotes, notesFrom, readNotes } from './restore-notes.js';
@@ -53,10 +53,13 @@ export async function createStaging(scope: RestoreScope, like: Fingerprint | nul
   } catch (error) {
     const { connection } = scope;
     if (serverErrorNumber(error) === 1044) {
-      const statement = `GRANT ALL PRIVILEGES ON *.* TO CURRENT_USER();`;
+      // An administrator runs it, for whom CURRENT_USER() would be another account.
+      const account = (await scope.control.value('SELECT CURRENT_USER()')) ?? '';
+      const at = account.lastIndexOf('@');
+      const statement = `GRANT ALL PRIVILEGES ON *.* TO ${accountName(account.slice(0, at), account.slice(at + 1))};`;
       throw new TidemarkError(
         'privilege_missing',
-        `${connection.username} may not create databases on ${placeOf(connection)}.`,
+        `${connection.username} may not create databases on ${placeOf(connection)}. Run: ${statement}`,
         { object: name, statement },
       );
     }

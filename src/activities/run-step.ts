@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApplicationFailure, activityInfo, CancelledFailure, Context } from '@temporalio/activity';
+import { isCatalogUnavailable } from '../catalog/unavailable.js';
 import { errorTable, isTidemarkError, TidemarkError } from '../domain/errors.js';
 import type { ActivityDeps } from './deps.js';
 
@@ -76,7 +77,7 @@ function toFailure(error: unknown, signal: AbortSignal): ApplicationFailure | Ca
   }
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (isTidemarkError(error)) return failureOf(error);
-  if (isCatalogAway(error)) {
+  if (isCatalogUnavailable(error)) {
     return failureOf(new TidemarkError('service_unavailable', 'The catalog does not answer.'));
   }
   // An unknown error's text may hold a secret (a connection string, a statement); the worker's own log has it, redacted.
@@ -90,14 +91,4 @@ function failureOf(error: TidemarkError): ApplicationFailure {
     nonRetryable: !errorTable[error.code].retryable,
     details: [error.details],
   });
-}
-
-/** Prisma's codes for a server that cannot be reached, closed the connection or timed out; driver errors carry the system's code. */
-function isCatalogAway(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const name = error.name;
-  const code = String((error as { code?: unknown }).code ?? '');
-  if (name === 'PrismaClientInitializationError') return true;
-  if (/^(P1001|P1002|P1008|P1017|P2024|P2028|P2034|P2037)$/.test(code)) return true;
-  return /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|57P0[123]|08\d{3})$/.test(code);
 }

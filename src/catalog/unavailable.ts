@@ -1,7 +1,7 @@
 import { Prisma } from './generated/client.js';
 
-// Prisma: cannot reach, timed out, closed the connection, no connection free in time, transaction not started in time.
-const prismaCodes = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028']);
+// Prisma: cannot reach, timed out, closed the connection, no connection free in time, transaction not started in time, too many connections.
+const prismaCodes = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037']);
 // What sockets and PostgreSQL say while a server is gone, starts or stops.
 const driverCodes = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|08|57P0|53300)/;
 
@@ -12,9 +12,16 @@ export function isCatalogUnavailable(error: unknown): boolean {
     const { code } = at as { code?: unknown };
     if (typeof code === 'string' && (prismaCodes.has(code) || driverCodes.test(code))) return true;
     if (at.name === 'DriverAdapterError' && isConnectionKind(at.cause)) return true;
+    if (isConnectionKind(adapterCause(at))) return true;
     if (/timeout exceeded when trying to connect|Connection terminated/i.test(at.message)) return true;
   }
   return false;
+}
+
+/** Codes that Prisma has no number for (57P03 while a server starts up) are P2039; only the adapter's error beside it tells them apart. */
+function adapterCause(error: Error): unknown {
+  const { meta } = error as { meta?: { driverAdapterError?: { cause?: unknown } } };
+  return meta?.driverAdapterError?.cause;
 }
 
 // The adapter describes its failures as plain objects: {kind, originalCode?}.

@@ -56,7 +56,7 @@ export async function createLedger(account: Account, name: string, ledger: Ledge
     for (const statement of statements) await sql.query(statement);
     for (let from = 1; from <= ledger.bulkRows; from += 1_000) {
       const to = Math.min(ledger.bulkRows, from + 999);
-      await sql.query(fill(account.engine, from, to, ledger.bulkUnits));
+      await sql.query(fill(ledger, from, to));
     }
     for (let id = 1; id <= ACCOUNTS; id += 1) await sql.query('insert into accounts values (?, 0)', [id]);
     await sql.query('insert into state values (1, 0)');
@@ -83,10 +83,9 @@ export async function runStep(sql: Sql, ledger: Ledger, n: number): Promise<bool
   await sql.query('insert into ledger (n, payload) values (?, ?)', [n, step.payload]);
   await sql.query('update accounts set balance = balance - ? where id = ?', [step.amount, step.from]);
   await sql.query('update accounts set balance = balance + ? where id = ?', [step.amount, step.to]);
-  await sql.query(
-    `update bulk_data set version = ${n}, body = repeat(md5(concat(id, ':', ${n})), ${ledger.bulkUnits}) where id = ?`,
-    [step.bulkId],
-  );
+  await sql.query(`update bulk_data set version = ${n}, body = ${bodyOf(ledger, 'id', String(n))} where id = ?`, [
+    step.bulkId,
+  ]);
   if (step.removes !== null) await sql.query('delete from ledger where n = ?', [step.removes]);
   await sql.query('commit');
   return true;
@@ -117,7 +116,7 @@ export async function verifyLedger(account: Account, name: string, ledger: Ledge
     for (const row of accounts)
       if (balances[row.id] !== Number(row.balance)) throw new Error(`${where}: balance of account ${row.id} differs`);
     const bulk = await sql.query<{ id: number; version: string | number; good: number }>(
-      `select id, version, case when body = repeat(md5(concat(id, ':', version)), ${ledger.bulkUnits}) then 1 else 0 end as good from bulk_data`,
+      `select id, version, case when body = ${bodyOf(ledger, 'id', 'version')} then 1 else 0 end as good from bulk_data`,
     );
     if (bulk.length !== ledger.bulkRows) throw new Error(`${where}: bulk_data has ${bulk.length} rows`);
     for (const row of bulk)
@@ -160,9 +159,15 @@ const mysqlSchema = [
   'create procedure count_entries() select count(*) from ledger',
 ];
 
-function fill(engine: EngineKind, from: number, to: number, units: number): string {
-  return engine === 'postgresql'
-    ? `insert into bulk_data select g, 0, repeat(md5(concat(g, ':', 0)), ${units}) from generate_series(${from}, ${to}) g`
+function fill(ledger: Ledger, from: number, to: number): string {
+  return ledger.engine === 'postgresql'
+    ? `insert into bulk_data select g, 0, ${bodyOf(ledger, 'g', '0')} from generate_series(${from}, ${to}) g`
     : `insert into bulk_data with recursive g(n) as (select ${from} union all select n + 1 from g where n < ${to})
-         select n, 0, repeat(md5(concat(n, ':', 0)), ${units}) from g`;
+         select n, 0, ${bodyOf(ledger, 'n', '0')} from g`;
+}
+
+/** MySQL 9.7 has no md5 any more, PostgreSQL no sha2. */
+function bodyOf(ledger: Ledger, id: string, version: string): string {
+  const text = `concat(${id}, ':', ${version})`;
+  return `repeat(${ledger.engine === 'postgresql' ? `md5(${text})` : `sha2(${text}, 256)`}, ${ledger.bulkUnits})`;
 }

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { allRoutes } from '../../src/api/routers/all-routes.js';
 import { credentialsPath, readCredentials } from '../../src/usecases/auth/credentials-file.js';
 import { ensureFirstAdmin } from '../../src/usecases/auth/ensure-first-admin.js';
 import { resetAdmin } from '../../src/usecases/auth/reset-admin.js';
@@ -76,8 +77,65 @@ describe('tokens', () => {
     const create = await api.call('POST', '/v1/databases', { token, body: databaseInput() });
     expect(create.status).toBe(403);
     expect(create.body.detail).toContain('`operate`');
-    const stronger = await api.call('POST', '/v1/tokens', { token, body: { name: 'up', scopes: ['operate'] } });
-    expect(stronger.status).toBe(403);
+    for (const scopes of [['read'], ['operate']]) {
+      const made = await api.call('POST', '/v1/tokens', { token, body: { name: 'up', scopes } });
+      expect([made.status, made.body.code]).toEqual([403, 'forbidden']);
+    }
+  });
+
+  it('has no route that changes something for a read token, but ending that token itself', () => {
+    const changing = allRoutes({ secureCookies: false }).filter(({ method }) => method !== 'get');
+    expect(changing.length).toBeGreaterThan(20);
+    const open = changing.filter(({ scope }) => scope === null || scope === 'read').map((route) => route.operationId);
+    expect(open.sort()).toEqual(['createSession', 'revokeToken']);
+  });
+
+  it('lets an operate token make no stronger one', async () => {
+    const { token } = await api.createUser('admin', ['operate']);
+    const made = (scopes: string[]) => api.call('POST', '/v1/tokens', { token, body: { name: 'x', scopes } });
+    expect((await made(['operate'])).status).toBe(201);
+    expect((await made(['read', 'admin'])).status).toBe(403);
+  });
+
+  it('lets a token end itself, and another one only with at least its rights', async () => {
+    const admin = await api.createUser('admin', ['admin']);
+    const make = async (scope: string) => {
+      const { body } = await api.call('POST', '/v1/tokens', {
+        token: admin.token,
+        body: { name: scope, scopes: [scope] },
+      });
+      return body as { id: string; token: string };
+    };
+    const [read, operate, strong] = [await make('read'), await make('operate'), await make('admin')];
+    const stranger = await api.createUser('user', ['read']);
+    const strangersId = (await api.call('GET', '/v1/me', { token: stranger.token })).body.tokenId as string;
+    const revoke = async (token: string, id: string) =>
+      (await api.call('DELETE', `/v1/tokens/${id}`, { token })).status;
+
+    expect(await revoke(read.token, operate.id)).toBe(403);
+    expect(await revoke(read.token, strangersId), "another user's, with an administrator's read token").toBe(403);
+    expect(await revoke(operate.token, strangersId), "another user's, with an administrator's operate token").toBe(403);
+    expect(await revoke(operate.token, strong.id), 'of the same user, but stronger').toBe(403);
+    expect(await revoke(stranger.token, read.id), 'of somebody else: not even known to be there').toBe(404);
+    for (const { token } of [read, operate, strong, stranger]) {
+      expect((await api.call('GET', '/v1/me', { token })).status, 'refused is unharmed').toBe(200);
+    }
+
+    expect(await revoke(read.token, read.id), 'itself').toBe(204);
+    expect((await api.call('GET', '/v1/me', { token: read.token })).status).toBe(401);
+    const weak = await make('read');
+    expect(await revoke(operate.token, weak.id)).toBe(204);
+    expect(await revoke(strong.token, strangersId)).toBe(204);
+  });
+
+  it('lets a demoted admin end the tokens of better days', async () => {
+    const former = await api.createUser('admin', ['operate']);
+    const session = await signIn(former.email, former.password);
+    const headers = { cookie: cookieOf(session), 'sec-fetch-site': 'same-origin' };
+    const body = { name: 'root', scopes: ['admin'] };
+    const old = await api.call('POST', '/v1/tokens', { token: null, body, headers });
+    await api.call('PATCH', `/v1/users/${former.id}`, { body: { role: 'user' } });
+    expect((await api.call('DELETE', `/v1/tokens/${old.body.id}`, { token: former.token })).status).toBe(204);
   });
 
   it('gives a user no admin scope and takes it from the tokens of a demoted admin', async () => {

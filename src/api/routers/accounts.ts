@@ -43,7 +43,7 @@ export const accountRoutes: Route[] = [
     tag: 'Accounts',
     summary: 'Make a token for the caller',
     description: 'With at most the rights of the caller. The secret is in this answer only; a replay is without it.',
-    scope: 'read',
+    scope: 'operate',
     body: createTokenSchema,
     status: 201,
     answer: createdTokenSchema,
@@ -82,7 +82,9 @@ export const accountRoutes: Route[] = [
     operationId: 'revokeToken',
     tag: 'Accounts',
     summary: 'Revoke a token',
-    description: 'It ends at once and stays in the list.',
+    description:
+      'It ends at once and stays in the list. A token may always end itself; another one of the same user needs `operate` and at ' +
+      "least its scope, another user's needs `admin`.",
     scope: 'read',
     params: { id: 'token' },
     status: 204,

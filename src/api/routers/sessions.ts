@@ -60,7 +60,7 @@ export function sessionRoutes(options: { secureCookies: boolean }): Route[] {
       operationId: 'deleteSession',
       tag: 'Accounts',
       summary: 'Sign out',
-      scope: 'read',
+      scope: 'operate',
       params: { id: 'session' },
       status: 204,
       handle: async ({ context, principal, params, response }) => {

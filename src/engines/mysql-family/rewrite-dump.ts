@@ -45,7 +45,7 @@ export class DumpRewriter {
 
   private run(bytes: Buffer, last: boolean): Buffer[] {
     const limit = last ? bytes.length : bytes.length - AHEAD;
-    if (limit <= this.scanned) {
+    if (!last && limit <= this.scanned) {
       this.kept = bytes;
       return [];
     }
@@ -54,7 +54,14 @@ export class DumpRewriter {
       ...this.find(bytes, TRIGGER, limit, (at) => triggerEdit(bytes, at)),
       ...this.find(bytes, CLOSING, limit, (at) => closingEdit(bytes, at)),
     ].sort((a, b) => a.at - b.at);
-    const until = last ? bytes.length : Math.max(limit - BEHIND, ...edits.map((edit) => edit.at + edit.length));
+    // Never negative: subarray() would count from the end, and send what is not looked at yet.
+    const until = last ? bytes.length : Math.max(0, limit - BEHIND, ...edits.map((edit) => edit.at + edit.length));
+    if (until === 0) {
+      // Nothing can be sent yet, not even the line end in front.
+      this.kept = bytes;
+      this.scanned = limit;
+      return [];
+    }
     const out: Buffer[] = [];
     let from = this.started ? 0 : 1;
     this.started = true;

@@ -9,7 +9,16 @@
 // Tidemark. So it runs under a lock the kernel releases, only when the tree differs from the lock file, and not under a running one.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -192,6 +201,23 @@ function generatePrisma() {
   addToStamp({ prisma: prismaKey() });
 }
 
+/**
+ * `npx tidemark` in a checkout. npm links only the commands of dependencies, never the checkout's own, and npx would then run a command that is
+ * not there. The caller's folder stays the working directory, and Node is ours, whichever one runs npx.
+ */
+function provideCommand() {
+  const command = join(modules, '.bin', 'tidemark');
+  const text = `#!/bin/sh
+# Written by scripts/setup.mjs.
+root=$(realpath "$(dirname "$(realpath "$0")")/../..")
+exec "$root/node_modules/node/bin/node" --import "$root/scripts/typescript.mjs" "$root/src/cli/main.ts" "$@"
+`;
+  if (existsSync(command) && readFileSync(command, 'utf8') === text) return;
+  // Two setups may come here at once: each puts a whole file in place.
+  writeFileSync(`${command}.${process.pid}`, text, { mode: 0o755 });
+  renameSync(`${command}.${process.pid}`, command);
+}
+
 /** Engines and tools have their own locks: their cache is shared by every checkout of this user. */
 async function installServers() {
   const tools = [
@@ -222,6 +248,7 @@ if (!packagesReady() || !prismaReady()) {
   if (!packagesReady()) await installPackages(fd);
   if (!prismaReady()) generatePrisma();
 }
+provideCommand();
 if (purpose !== 'doctor' && purpose !== 'packages') await installServers();
 const seconds = Math.round((Date.now() - startedAt) / 1000);
 if (seconds >= 2) say(`ready after ${seconds} s`);

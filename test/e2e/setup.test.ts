@@ -85,6 +85,25 @@ describe('npm run setup', () => {
     expect(await setup()).toEqual({ code: 0, text: '' });
   });
 
+  it('provides the command tidemark of the checkout to npx, from any folder below it and with its arguments', async () => {
+    await setup();
+    // The small checkout's "Node" shows what it is asked to run.
+    writeFileSync(at('node_modules/node/bin/node'), '#!/bin/sh\nprintf "%s\\n" "$PWD" "$@"\n', { mode: 0o755 });
+    mkdirSync(at('below it'));
+    const shown = await new Promise<string>((done) => {
+      const options = { cwd: at('below it') };
+      execFile('npx', ['--no', 'tidemark', 'keys', 'a b'], options, (error, stdout) => done(error?.message ?? stdout));
+    });
+    expect(shown.trim().split('\n')).toEqual([
+      at('below it'),
+      '--import',
+      at('scripts/typescript.mjs'),
+      at('src/cli/main.ts'),
+      'keys',
+      'a b',
+    ]);
+  });
+
   it('installs once when started twice at the same time', async () => {
     writePackage('24.0.1', 2);
     const outcomes = await Promise.all([setup(), setup()]);

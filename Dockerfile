@@ -31,6 +31,7 @@ COPY --from=build /src/dist ./dist
 ENV NODE_ENV=production TIDEMARK_HOME=/var/lib/tidemark TIDEMARK_ENGINES=/opt/tidemark/engines TIDEMARK_BIND=0.0.0.0 PORT=7400
 USER tidemark
 EXPOSE 7400
+# A container that runs a worker is kept small by flags of Node and MALLOC_ARENA_MAX=2: docker-compose.yml has them.
 # Node is process 1 itself: a shell or npm in between would swallow SIGTERM, and a stop would lose the worker's grace.
 ENTRYPOINT ["node", "dist/cli/main.js"]
 CMD ["serve"]

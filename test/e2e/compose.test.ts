@@ -11,7 +11,7 @@ import { toolPath } from '../../src/platform/installed.js';
 import { findFreePort } from '../../src/platform/ports.js';
 import type { Child } from '../../src/platform/spawn-child.js';
 import { spawnChild } from '../../src/platform/spawn-child.js';
-import { readComposeFile, substitute } from '../support/compose-file.js';
+import { imageEntrypoint, readComposeFile, substitute } from '../support/compose-file.js';
 import { useEngine } from '../support/engine-servers.js';
 import { until } from '../support/until.js';
 
@@ -67,9 +67,13 @@ function startService(name: string): Child {
   const env = Object.fromEntries(Object.entries(service.environment ?? {}).map(([key, value]) => [key, local(value)]));
   const home = join(folder, name);
   mkdirSync(home, { recursive: true });
+  const entrypoint = service.entrypoint ?? imageEntrypoint();
+  expect(entrypoint[0], 'what the image starts').toBe('node');
   const child = spawnChild({
     command: process.execPath,
-    args: [join(folder, 'app/dist/cli/main.js'), ...(service.command ?? []).map(local)],
+    // The flags of Node that the service gives beside the image's own entry point.
+    args: [...entrypoint.slice(1), ...(service.command ?? []).map(local)],
+    cwd: join(folder, 'app'),
     // The Dockerfile's ENV, then the service's own. The published port is a free one here.
     env: {
       NODE_ENV: 'production',

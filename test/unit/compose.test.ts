@@ -3,7 +3,8 @@ import { resolve } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { configVariables } from '../../src/config.js';
-import { readComposeFile } from '../support/compose-file.js';
+import { workerEnvironment, workerNodeFlags } from '../../src/platform/worker-memory.js';
+import { imageEntrypoint, readComposeFile } from '../support/compose-file.js';
 
 const root = resolve(import.meta.dirname, '../..');
 const read = (path: string) => readFileSync(resolve(root, path), 'utf8');
@@ -42,10 +43,19 @@ describe('docker-compose.yml', () => {
   });
 
   it('gives our services only variables that Tidemark reads', () => {
-    const known = new Set<string>(configVariables.map(({ name }) => name));
+    const known = new Set<string>([...configVariables.map(({ name }) => name), ...Object.keys(workerEnvironment)]);
     for (const [, service] of own) {
       expect(Object.keys(service.environment ?? {}).filter((name) => !known.has(name))).toEqual([]);
     }
+  });
+
+  it('keeps the workers as small as `tidemark up` does, and starts them as the image does otherwise', () => {
+    const [node, ...rest] = imageEntrypoint();
+    for (const name of ['worker-1', 'worker-2']) {
+      expect(compose.services[name]?.entrypoint, name).toEqual([node, ...workerNodeFlags, ...rest]);
+      expect(compose.services[name]?.environment, name).toMatchObject(workerEnvironment);
+    }
+    expect(compose.services.api?.entrypoint).toBeUndefined();
   });
 
   it('pins every image, names every volume, waits only for services with a health check or an end', () => {

@@ -17,6 +17,12 @@ export const configVariables = [
     name: 'TIDEMARK_PUBLIC_URL',
     description: 'Address of the API as users see it, for links in mail and the Secure flag of cookies',
   },
+  {
+    name: 'TIDEMARK_TRUST_PROXY',
+    description:
+      'Proxies whose X-Forwarded-For is believed, for limits per address: how many stand in front, or their addresses and networks, ' +
+      'separated by commas; none when missing',
+  },
   { name: 'TIDEMARK_HOME', description: 'Folder of the state', default: '.tidemark' },
   { name: 'TIDEMARK_ADMIN_EMAIL', description: 'E-mail address of the first admin', default: 'admin@localhost' },
   { name: 'TIDEMARK_ADMIN_PASSWORD', description: 'Password of the first admin; generated when missing', secret: true },

@@ -4,6 +4,7 @@
  * What each variable means stands in `config-variables.ts`; a test holds the two together.
  */
 import { resolve } from 'node:path';
+import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { ConfigVariable } from './config-variables.js';
 import { configVariables } from './config-variables.js';
@@ -31,6 +32,15 @@ const url = (...protocols: string[]) =>
     },
     `an address that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   );
+/** Never simply all: anybody could then claim any address, and slip under every limit with a new one per request. */
+const proxies = z
+  .string()
+  .transform((value) => (/^\d+$/.test(value) ? Number(value) : value.split(',').map((part) => part.trim())))
+  .refine(
+    (value) =>
+      typeof value === 'number' ? value <= 16 : value.every((part) => ipaddr.isValid(part) || ipaddr.isValidCIDR(part)),
+    'the number of proxies in front (0 to 16), or IP addresses and networks separated by commas',
+  );
 
 const schema = z.object({
   PORT: port.optional(),
@@ -38,6 +48,7 @@ const schema = z.object({
     .union([z.ipv4(), z.ipv6(), z.literal('localhost')], 'an IP address or localhost')
     .default('127.0.0.1'),
   TIDEMARK_PUBLIC_URL: url('http:', 'https:').optional(),
+  TIDEMARK_TRUST_PROXY: proxies.default(0),
   TIDEMARK_HOME: z.string().default('.tidemark'),
   TIDEMARK_ADMIN_EMAIL: z
     .string()
@@ -101,6 +112,8 @@ export type Config = {
   readonly port: number | undefined;
   readonly bind: string;
   readonly publicUrl: string | undefined;
+  /** How many proxies stand in front of the API, or their addresses and networks; 0: nobody's word on the caller's address is taken. */
+  readonly trustProxy: number | readonly string[];
   readonly admin: { readonly email: string; readonly password: string | undefined; readonly token: string | undefined };
   readonly masterKey: string | undefined;
   /** Absolute paths. */
@@ -139,6 +152,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     port: v.PORT,
     bind: v.TIDEMARK_BIND,
     publicUrl: v.TIDEMARK_PUBLIC_URL,
+    trustProxy: v.TIDEMARK_TRUST_PROXY,
     admin: { email: v.TIDEMARK_ADMIN_EMAIL, password: v.TIDEMARK_ADMIN_PASSWORD, token: v.TIDEMARK_ADMIN_TOKEN },
     masterKey: v.TIDEMARK_MASTER_KEY,
     directoryRoots: v.TIDEMARK_DIRECTORY_ROOTS.map((root) => resolve(root)),
@@ -193,7 +207,7 @@ export function inheritedEnvironment(): Record<string, string> {
 
 /**
  * The environment from which `loadConfig` makes this configuration again: for a child that is Tidemark itself. What is only for the
- * API (port, first admin) is left out.
+ * API (port, proxies, first admin) is left out.
  */
 export function toEnvironment(config: Config): Record<string, string> {
   const { temporal, hosts, smtp, install } = config;

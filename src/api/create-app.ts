@@ -15,7 +15,13 @@ import { createRateLimits, principalOf } from './rate-limits.js';
 import { assignRequestId, requestIdOf } from './request-id.js';
 import { allRoutes } from './routers/all-routes.js';
 
-export type AppOptions = { readonly limits: RateLimits; readonly version: string; readonly secureCookies: boolean };
+export type AppOptions = {
+  readonly limits: RateLimits;
+  readonly version: string;
+  readonly secureCookies: boolean;
+  /** As in the configuration; whose X-Forwarded-For says where a request came from. */
+  readonly trustProxy: number | readonly string[];
+};
 
 /** The whole API as one Express app, without a port. */
 export function createApp(context: UsecaseContext, options: AppOptions): Express {
@@ -26,6 +32,7 @@ export function createApp(context: UsecaseContext, options: AppOptions): Express
   // Answers change between two readings anyway; a hash of each would be computed for nothing.
   app.disable('etag');
   app.set('query parser', 'simple');
+  app.set('trust proxy', options.trustProxy);
   app.use(assignRequestId, logRequests(context.logger), metrics.measure, securityHeaders(options.secureCookies));
   app.use(createHealthPages(context, metrics));
   app.use(createDocsPages(describeApi(routes, options.version)));

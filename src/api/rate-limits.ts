@@ -19,7 +19,7 @@ export const defaultRateLimits: RateLimits = { perPrincipal: 3000, perAddress: 3
 const shared = {
   standardHeaders: 'draft-8',
   legacyHeaders: false,
-  // A proxy in front is the operator's business; the library would print a warning per request about its headers.
+  // Which proxy to believe is TIDEMARK_TRUST_PROXY's matter; the library would print a warning per request about headers of others.
   validate: { xForwardedForHeader: false },
   handler: (request, _response, next) => {
     const { resetTime } = (request as Request & { rateLimit?: { resetTime?: Date } }).rateLimit ?? {};

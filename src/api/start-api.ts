@@ -56,6 +56,7 @@ export async function startApi(deps: ApiDeps): Promise<RunningApi> {
     limits: { ...defaultRateLimits, ...deps.limits },
     version: deps.version ?? '0.0.0',
     secureCookies: config.publicUrl?.startsWith('https:') ?? false,
+    trustProxy: config.trustProxy,
   });
   const server = createServer(
     {

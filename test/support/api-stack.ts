@@ -64,6 +64,8 @@ export const adminPassword = 'correct horse battery staple';
 export type ApiOptions = {
   limits?: Partial<RateLimits>;
   checkTimeoutMs?: number;
+  /** Further variables of the environment. */
+  env?: Record<string, string>;
   /** The catalog's server, where a test wants to stop it; default: the shared one. */
   metadata?: TestEngine;
 };
@@ -117,7 +119,7 @@ export function useApi(options: ApiOptions = {}): ApiStack {
       },
     });
     const api = await startApi({
-      config: loadConfig({ TIDEMARK_HOME: home, TIDEMARK_DIRECTORY_ROOTS: home }),
+      config: loadConfig({ TIDEMARK_HOME: home, TIDEMARK_DIRECTORY_ROOTS: home, ...options.env }),
       catalog,
       temporal: connection.client,
       masterKey: loadMasterKey({ home, fromEnv: undefined }).key,

@@ -52,6 +52,16 @@ it('makes directory roots absolute', () => {
   expect(loadConfig({ TIDEMARK_DIRECTORY_ROOTS: '/a:b: ' }).directoryRoots).toEqual(['/a', resolve('b')]);
 });
 
+it('believes no proxy unless it is told how many or which ones, and never all', () => {
+  const proxies = (value: string) => loadConfig({ TIDEMARK_TRUST_PROXY: value }).trustProxy;
+  expect(loadConfig({}).trustProxy).toBe(0);
+  expect(proxies('1')).toBe(1);
+  expect(proxies('10.0.0.7, fd00::/8')).toEqual(['10.0.0.7', 'fd00::/8']);
+  for (const wrong of ['true', 'proxy.example.com', '10.0.0.0/99', '-1', '1000000']) {
+    expect(() => proxies(wrong), wrong).toThrow(/TIDEMARK_TRUST_PROXY: the number of proxies/);
+  }
+});
+
 it('describes what is set without the value of a secret', () => {
   const described = describeEnvironment({ SMTP_URL: 'smtp://u:hunter2@h', LOG_LEVEL: 'debug' });
   expect(described.find((v) => v.name === 'SMTP_URL')).toMatchObject({ set: true, value: undefined });
@@ -70,6 +80,7 @@ it('can be handed to a child as an environment, without what is for the API alon
   Object.assign(env, {
     PORT: '1234',
     TIDEMARK_BIND: '0.0.0.0',
+    TIDEMARK_TRUST_PROXY: '1',
     TIDEMARK_PUBLIC_URL: 'https://t.example.com',
     TIDEMARK_ADMIN_EMAIL: 'a@b',
     TIDEMARK_ADMIN_TOKEN: 't'.repeat(32),
@@ -83,13 +94,20 @@ it('can be handed to a child as an environment, without what is for the API alon
     TIDEMARK_WORKER_METRICS: 'h:9000',
   });
   const config = loadConfig(env);
-  const { port, bind, admin, ...shared } = config;
-  const { port: childPort, bind: childBind, admin: childAdmin, ...child } = loadConfig(toEnvironment(config));
+  const { port, bind, trustProxy, admin, ...shared } = config;
+  const {
+    port: childPort,
+    bind: childBind,
+    trustProxy: childProxy,
+    admin: childAdmin,
+    ...child
+  } = loadConfig(toEnvironment(config));
   expect(child).toEqual(shared);
-  expect([port, bind, admin.email]).toEqual([1234, '0.0.0.0', 'a@b']);
-  expect([childPort, childBind, childAdmin.password, childAdmin.token]).toEqual([
+  expect([port, bind, trustProxy, admin.email]).toEqual([1234, '0.0.0.0', 1, 'a@b']);
+  expect([childPort, childBind, childProxy, childAdmin.password, childAdmin.token]).toEqual([
     undefined,
     '127.0.0.1',
+    0,
     undefined,
     undefined,
   ]);

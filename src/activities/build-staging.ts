@@ -106,9 +106,13 @@ export function compareStaging(deps: ActivityDeps): Activities['compareStaging']
             ...(equal ? { proof } : {}),
           });
           if (!equal) {
+            const where =
+              run.way === 'direct'
+                ? `It was loaded into ${name} itself, which was empty and now holds it.`
+                : 'The target was not touched.';
             throw new TidemarkError(
               'restore_mismatch',
-              `What was restored differs from the backup in ${comparison.total} place(s): ${nameDifferences(comparison)}. The target was not touched.`,
+              `What was restored differs from the backup in ${comparison.total} place(s): ${nameDifferences(comparison)}. ${where}`,
               { object: run.targetName },
             );
           }

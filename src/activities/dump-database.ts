@@ -1,6 +1,7 @@
 import type { BackupRun } from '../catalog/runs/backup-run.js';
 import { assertHoldsToken, readBackupRun, writeBackupProgress } from '../catalog/runs/backup-run.js';
 import { rememberServer } from '../catalog/runs/checks.js';
+import { findSwapSince } from '../catalog/runs/swaps.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
 import { isTidemarkError, TidemarkError } from '../domain/errors.js';
 import type { BackupStatus } from '../domain/statuses.js';
@@ -66,6 +67,7 @@ async function takeAndPublish(work: Attempt): Promise<BackupSummary> {
 async function dumpAndPublish(work: Attempt): Promise<BackupSummary> {
   const { deps, step, run, attempt, destination } = work;
   const startedAt = new Date();
+  await refuseSwap(deps, run, startedAt);
   const meter = new ProgressMeter({
     floor: shownPercent(run.progress),
     write: (progress) => writeBackupProgress(deps.catalog, run.id, attempt.token, progress),
@@ -91,6 +93,7 @@ async function dumpAndPublish(work: Attempt): Promise<BackupSummary> {
       onBytes: (bytes) => meter.set(bytes),
       onTable: () => {},
     });
+    await refuseSwap(deps, run, startedAt);
     meter.enter('publishing');
     await deps.faults.reach('before-manifest');
     await meter.flush();
@@ -141,6 +144,17 @@ async function removeUnwanted({ deps, run, destination }: Attempt, signal: Abort
   const status = row.status as BackupStatus;
   if (isActive(status) || status === 'completed') return;
   await removeBackup({ destination, databaseId: run.databaseId, backupId: run.id, signal });
+}
+
+/** A restore that is being put in place of the source, or was since the dump began: the next attempt reads what then stands there. */
+async function refuseSwap(deps: ActivityDeps, run: BackupRun, since: Date): Promise<void> {
+  const restoreId = await findSwapSince(deps.catalog, run.database, since);
+  if (restoreId === null) return;
+  throw new TidemarkError(
+    'source_changed_during_dump',
+    `The restore ${restoreId} is putting other content into ${run.database.name}, or did so while it was read.`,
+    { object: run.database.id, references: [restoreId] },
+  );
 }
 
 /** A backup under the name of one database must not hold another: after a fail-over or a typo a check has to confirm the new server first. */

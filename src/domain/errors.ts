@@ -237,8 +237,8 @@ export const errorTable = {
     422,
     true,
     'owner',
-    'A table was altered during the dump',
-    'Run the backup again when no schema change runs.',
+    'The source was altered during the dump',
+    'Run the backup again when no schema change and no restore over it runs.',
   ),
   connection_lost: row(
     422,
@@ -437,7 +437,7 @@ export const errorTable = {
     false,
     'owner',
     'The restored content differs from the backup',
-    'The target was not touched; see the named differences.',
+    'See the named differences; the message says what became of the target.',
   ),
   roles_missing: row(
     422,

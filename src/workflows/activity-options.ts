@@ -57,6 +57,20 @@ const options = {
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: { maximumAttempts: 1 },
   },
+  /** Looks before anything is written: whoever mistyped an address learns it within a minute, and nothing is lost by asking again. */
+  prepare: {
+    taskQueue: taskQueues.data,
+    startToCloseTimeout: '1h',
+    heartbeatTimeout: '20s',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: {
+      initialInterval: '2s',
+      backoffCoefficient: 2,
+      maximumInterval: '20s',
+      maximumAttempts: 5,
+      nonRetryableErrorTypes: neverRetried,
+    },
+  },
   /** A long step of a restore that may start over; each try raises the restore's token. */
   long: {
     taskQueue: taskQueues.data,
@@ -124,6 +138,7 @@ export const activities: Record<OptionsName, ReturnType<typeof proxyActivities<A
   settle: proxyActivities<Activities>(options.settle),
   check: proxyActivities<Activities>(options.check),
   attempt: proxyActivities<Activities>(options.attempt),
+  prepare: proxyActivities<Activities>(options.prepare),
   long: proxyActivities<Activities>(options.long),
   swap: proxyActivities<Activities>(options.swap),
   undo: proxyActivities<Activities>(options.undo),

@@ -13,7 +13,7 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
   story.status('in_progress');
   const { restoreId } = input;
   try {
-    const prepared = await activities.long.prepareRestore({ restoreId });
+    const prepared = await activities.prepare.prepareRestore({ restoreId });
     if (prepared.state === 'settled') return prepared.result;
     if (prepared.state === 'swapping') {
       story.tell('A swap had been begun by an earlier run; finishing it');

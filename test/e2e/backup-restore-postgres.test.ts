@@ -94,6 +94,35 @@ describeEngine('pg17', 'a backup and a restore of a PostgreSQL database', () => 
     expect(await storedKeys(stack, bucket)).toEqual(['tidemark/v1/owner.json']);
   }, 300_000);
 
+  test('a database that is being replaced by a restore is not dumped before the swap is over', async () => {
+    const { context, admin, catalog } = stack;
+    const { plan } = await protectDatabase(stack, source);
+    const take = async () => (await requestBackup(context, admin, { planId: plan.id })).id;
+    const backup = await settledBackup(stack, await take());
+    const request = {
+      source: { kind: 'backup' as const, backupId: backup.id },
+      target: { kind: 'original' as const },
+      overwrite: true,
+      confirmOverwrite: true,
+      keepPreviousHours: 24,
+    };
+    const over = await settledRestore(stack, (await requestRestore(context, admin, request)).id);
+    expect(over).toMatchObject({ status: 'completed', error: null });
+    // As while its swap is under way, or stands still after a crash.
+    const where = { restoreId: over.id };
+    await catalog.prisma.swapJournal.updateMany({ where, data: { state: 'open', finishedAt: null } });
+    const id = await take();
+    const attempt = await until(
+      () => catalog.prisma.attempt.findFirst({ where: { backupId: id, endedAt: { not: null } } }),
+      'the first attempt to end',
+      60_000,
+    );
+    expect(attempt).toMatchObject({ published: false, error: { code: 'source_changed_during_dump' } });
+    expect(JSON.stringify(attempt?.error)).toContain(over.id);
+    await catalog.prisma.swapJournal.updateMany({ where, data: { state: 'done', finishedAt: new Date(0) } });
+    expect(await settledBackup(stack, id)).toMatchObject({ status: 'completed', error: null });
+  }, 120_000);
+
   test('the original is recognised behind another address and not replaced without confirmation', async () => {
     const { context, admin } = stack;
     const { plan, name } = await protectDatabase(stack, source);

@@ -35,6 +35,12 @@ export async function findDestination(
   return await queries.destination.findFirst({ where: { id, deletedAt: null, ...ownedBy(viewer) } });
 }
 
+/** Destinations of every owner whose store is on this machine. */
+export async function findLoopbackDestinations(queries: CatalogQueries): Promise<DestinationRow[]> {
+  const host = ['http://127.0.0.1:', 'http://localhost:'].map((start) => ({ endpoint: { startsWith: start } }));
+  return await queries.destination.findMany({ where: { type: 's3', deletedAt: null, OR: host } });
+}
+
 export async function lockDestination(queries: CatalogQueries, id: string): Promise<void> {
   await queries.$queryRaw`SELECT "id" FROM "Destination" WHERE "id" = ${id} FOR UPDATE`;
 }

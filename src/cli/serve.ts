@@ -11,6 +11,7 @@ import { createLogger } from '../platform/logger.js';
 import { ensureFirstAdmin } from '../usecases/auth/ensure-first-admin.js';
 import { startReconcileLoop } from '../usecases/reconcile.js';
 import { connectTemporal } from '../usecases/service/connect-temporal.js';
+import { followEmbeddedStore } from '../usecases/service/follow-embedded-store.js';
 import type { StartService } from './start-all.js';
 
 const reconcileEveryMs = 30_000;
@@ -24,7 +25,7 @@ function ownVersion(): string {
  * The API with its reconcile loop, on a catalog and a Temporal that are elsewhere. In this order: the schema, the master key (a new
  * installation gets one, an existing one must get its own), the first admin, then requests.
  */
-export const startService: StartService = async ({ config, port, logger }) => {
+export const startService: StartService = async ({ config, port, logger, embeddedStore }) => {
   const applied = await applyMigrations(config.databaseUrl);
   if (applied.length > 0) logger.info({ applied }, 'Applied migrations of the catalog');
   const undo: (() => Promise<void>)[] = [];
@@ -48,6 +49,10 @@ export const startService: StartService = async ({ config, port, logger }) => {
       version: ownVersion(),
     });
     undo.push(() => api.close());
+    if (embeddedStore !== null) {
+      const moved = await followEmbeddedStore(api.context, embeddedStore);
+      if (moved.length > 0) logger.info({ moved, endpoint: embeddedStore.endpoint }, 'The embedded store has moved');
+    }
     const admin = await ensureFirstAdmin(catalog, config.home, config.admin);
     const loop = startReconcileLoop(api.context, { intervalMs: reconcileEveryMs });
     undo.push(() => loop.stop());
@@ -94,7 +99,7 @@ export function registerServe(program: Command): void {
         for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(signal));
       });
       const port = config.port ?? DEFAULT_PORT;
-      const service = await startService({ config: { ...config, databaseUrl }, port, logger });
+      const service = await startService({ config: { ...config, databaseUrl }, port, logger, embeddedStore: null });
       for (const notice of service.notices) logger.warn(notice);
       logger.info({ signal: await stopped }, 'Stopping');
       await service.close();

@@ -24,6 +24,8 @@ export type StartService = (options: {
   readonly config: Config & { readonly databaseUrl: string };
   readonly port: number;
   readonly logger: Logger;
+  /** The S3 store that runs beside it; null where there is none. */
+  readonly embeddedStore: { readonly endpoint: string; readonly accessKeyId: string } | null;
 }) => Promise<{
   readonly port: number;
   /** What a person must be told once: where the admin's credentials are, that the master key must be saved. */
@@ -101,7 +103,7 @@ export async function startAll(options: StartAllOptions): Promise<Everything> {
       redact: [...secretsOf(embedded.config), embedded.s3.secretAccessKey],
     });
     const service = await startOnFreePort(config, embedded, (port) =>
-      startService({ config: embedded.config, port, logger: api }),
+      startService({ config: embedded.config, port, logger: api, embeddedStore: embedded.s3 }),
     );
     started.push({ stop: () => service.close(), kill: () => service.close() });
     options.signal?.throwIfAborted();

@@ -11,6 +11,7 @@ import { listAuditEvents } from '../../src/usecases/list-audit-events.js';
 import { listDatabases } from '../../src/usecases/list-databases.js';
 import { listDestinations } from '../../src/usecases/list-destinations.js';
 import { requestBackup } from '../../src/usecases/request-backup.js';
+import { followEmbeddedStore } from '../../src/usecases/service/follow-embedded-store.js';
 import { updateDatabase } from '../../src/usecases/update-database.js';
 import { updateDestination } from '../../src/usecases/update-destination.js';
 import { uniqueName } from '../support/engine-servers.js';
@@ -281,5 +282,35 @@ describe('audit events', () => {
     expect(JSON.stringify(events)).not.toContain('secret-of-anna');
     expect((await listAuditEvents(context, bert, { limit: 50 })).items).toEqual([]);
     expect((await listAuditEvents(context, admin, { limit: 50, objectId: id })).items).toHaveLength(3);
+  });
+});
+
+describe('destinations in the embedded store', () => {
+  it('follow it to another port, known by its own access key; others stay where they are', async () => {
+    const { context, admin } = stack;
+    const make = (accessKeyId: string, endpoint: string) =>
+      createDestination(context, admin, {
+        name: uniqueName('store'),
+        type: 's3',
+        endpoint,
+        bucket: 'tidemark',
+        region: 'us-east-1',
+        prefix: '',
+        accessKeyId,
+        secretAccessKey: 'secret-of-a-store',
+        forcePathStyle: true,
+        enabled: true,
+      });
+    const own = await make('TIDEOWN0123456789', 'http://127.0.0.1:1');
+    const other = await make('SOMEBODYELSE01234', 'http://127.0.0.1:1');
+    const remote = await make('TIDEOWN0123456789', 'http://store.example:1');
+    const store = { endpoint: 'http://127.0.0.1:2', accessKeyId: 'TIDEOWN0123456789' };
+    expect(await followEmbeddedStore(context, store)).toEqual([own.id]);
+    expect(await followEmbeddedStore(context, store)).toEqual([]);
+    const endpointOf = async (destinationId: string) =>
+      (await getDestination(context, admin, { destinationId })).endpoint;
+    expect(await endpointOf(own.id)).toBe('http://127.0.0.1:2');
+    expect(await endpointOf(other.id)).toBe('http://127.0.0.1:1');
+    expect(await endpointOf(remote.id)).toBe('http://store.example:1');
   });
 });

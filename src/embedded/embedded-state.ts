@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { findFreePort } from '../platform/ports.js';
+import { findFreePort, waitForFreePort } from '../platform/ports.js';
 import { readStateFile, writeStateFile } from '../platform/state-file.js';
 
 const portNames = ['api', 'temporal', 'temporalUi', 's3', 'smtp', 'mailView'] as const;
@@ -17,6 +17,9 @@ const usualPorts: Record<PortName, number> = {
   smtp: 7025,
   mailView: 7026,
 };
+
+/** How long the port of the last start is waited for, in milliseconds. */
+const FORMER_PORT_WAIT_MS = 1_000;
 
 const schema = z.object({
   ports: z.partialRecord(z.enum(portNames), z.int()),
@@ -75,11 +78,12 @@ export class EmbeddedState {
     return this.#content.s3;
   }
 
-  /** The port of the last start if it is free, else the usual one, else any; remembered. */
+  /** The port of the last start if it is free within a moment, else the usual one, else any; remembered. */
   async choosePort(name: PortName): Promise<number> {
-    const wanted = [this.#content.ports[name], usualPorts[name]].filter(
-      (port) => port !== undefined && !this.#taken.has(port),
-    );
+    const former = this.#content.ports[name];
+    // Other programs know this address: one that only tries whether the port is free, or is about to end, must not cost us it.
+    if (former !== undefined && !this.#taken.has(former)) await waitForFreePort(former, FORMER_PORT_WAIT_MS);
+    const wanted = [former, usualPorts[name]].filter((port) => port !== undefined && !this.#taken.has(port));
     let port = await findFreePort(...wanted);
     while (this.#taken.has(port)) port = await findFreePort();
     // Chosen ports are bound only later: two names must not get the same one meanwhile.

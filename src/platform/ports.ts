@@ -1,6 +1,7 @@
 /** Ports on the loopback interface. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Below the range from which Linux picks ports for outgoing connections (32768-60999): a port found here stays free until it is bound. */
 const FIRST = 20_000;
@@ -13,6 +14,16 @@ export function isPortFree(port: number): Promise<boolean> {
     server.once('error', () => resolve(false));
     server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
   });
+}
+
+/** Waits until `port` can be bound, at most `timeoutMs`; false when it never could. */
+export async function waitForFreePort(port: number, timeoutMs: number): Promise<boolean> {
+  const until = performance.now() + timeoutMs;
+  while (!(await isPortFree(port))) {
+    if (performance.now() >= until) return false;
+    await sleep(50);
+  }
+  return true;
 }
 
 /** The first free one of `preferred`, else any free loopback port. Another program may still take it first: be ready to ask again. */

@@ -1,7 +1,11 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { EmbeddedState } from '../../src/embedded/embedded-state.js';
 import { findFreePort, isListening, isPortFree } from '../../src/platform/ports.js';
 import { spawnChild } from '../../src/platform/spawn-child.js';
 
@@ -32,4 +36,18 @@ it.each(['127.0.0.1', '0.0.0.0'])('who listens on %s is told from who does not',
   await stranger.kill('SIGKILL');
   servers.splice(0)[0]?.close();
   expect(isListening(process.pid, port)).toBe(false);
+});
+
+it('the port of the last start is kept when another program holds it for a moment only', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'tm-ports-'));
+  try {
+    const former = await new EmbeddedState(home).choosePort('smtp');
+    const squatter = createServer().listen(former, '127.0.0.1');
+    servers.push(squatter);
+    await once(squatter, 'listening');
+    setTimeout(() => squatter.close(), 200);
+    expect(await new EmbeddedState(home).choosePort('smtp')).toBe(former);
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
 });

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, renameSync, statSync, truncateSync, writeFil
 import { join } from 'node:path';
 import { hold } from './broken.js';
 import type { Outcome } from './runs.js';
-import { restoreBeside } from './runs.js';
+import { nobody, restoreBeside } from './runs.js';
 import type { KeptBackup, Subject, World } from './world.js';
 import { PREFIX } from './world.js';
 
@@ -42,7 +42,7 @@ export async function damagedRestore(
   else renameSync(path, aside);
   let outcome: Outcome;
   try {
-    outcome = await restoreBeside(world, subject, backup, 'registered', () => {});
+    outcome = await restoreBeside(world, subject, backup, 'registered', nobody);
   } finally {
     // Moved back, not written again: the store keeps what it knows of an object in attributes of its file.
     if (how === 'remove') renameSync(aside, path);

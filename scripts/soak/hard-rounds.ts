@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { placeForServers } from '../../src/embedded/server-place.js';
 import { hold } from './broken.js';
 import type { Outcome } from './runs.js';
-import { takeBackup } from './runs.js';
+import { nobody, takeBackup } from './runs.js';
 import { openSql } from './sql.js';
 import { deleteOne } from './stored.js';
 import type { Subject, World } from './world.js';
@@ -33,7 +33,7 @@ export async function longSelect(world: World, subject: Subject, writer: Writer,
     await sleep(luck * 8_000);
     writer.resetSlowest();
     pauses.reset();
-    const taken = await takeBackup(world, subject, writer, () => {});
+    const taken = await takeBackup(world, subject, writer, nobody);
     await writer.untilCommit(60_000);
     const slowest = writer.slowestMs;
     const pause = pauses.longest();
@@ -94,7 +94,7 @@ export async function fullDisk(world: World, subject: Subject, writer: Writer, l
   let first: Awaited<ReturnType<typeof takeBackup>>;
   world.disk.fill(Math.floor(luck * 40_000));
   try {
-    first = await takeBackup(world, subject, writer, () => {}, plan.id);
+    first = await takeBackup(world, subject, writer, nobody, plan.id);
   } finally {
     world.disk.free();
   }
@@ -102,7 +102,7 @@ export async function fullDisk(world: World, subject: Subject, writer: Writer, l
     first.status === 'completed' || first.code === 'destination_full',
     `a backup onto a full disk ended ${first.status} ${first.code}`,
   );
-  const second = await takeBackup(world, subject, writer, () => {}, plan.id);
+  const second = await takeBackup(world, subject, writer, nobody, plan.id);
   hold(second.status === 'completed', `a backup onto a disk with space ended ${second.status} ${second.code}`);
   for (const { backup } of [first, second]) {
     if (backup === null) continue;
@@ -123,7 +123,7 @@ export async function yesterdaysCatalog(world: World, subject: Subject, writer: 
   if (oldest !== undefined) await deleteOne(world, subject, oldest);
   await service.stopAndRestart(() => copyFolder(catalog, earlier));
   const known = [...subject.backups];
-  const taken = await takeBackup(world, subject, writer, () => {});
+  const taken = await takeBackup(world, subject, writer, nobody);
   const forgotten = taken.backup;
   await service.stopAndRestart(() => {
     rmSync(catalog, { recursive: true });
@@ -136,7 +136,7 @@ export async function yesterdaysCatalog(world: World, subject: Subject, writer: 
     const { status } = await service.request('GET', `/v1/backups/${forgotten.id}`);
     hold(status === 404, `the earlier catalog knows ${forgotten.id}: ${status}`);
   }
-  const next = await takeBackup(world, subject, writer, () => {});
+  const next = await takeBackup(world, subject, writer, nobody);
   return { outcome: next, note: `forgot ${forgotten?.id ?? 'nothing'}` };
 }
 

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { EngineProduct } from '../../src/platform/installed.js';
 import { hold } from './broken.js';
 import { damagedRestore } from './damage.js';
@@ -7,9 +6,10 @@ import { chooseDisturbance, disturb, disturbances } from './disturbances.js';
 import { fullDisk, longSelect, yesterdaysCatalog } from './hard-rounds.js';
 import { checkInvariants, listBackups } from './invariants.js';
 import { verifyLedger } from './ledger.js';
+import { createMoments } from './moments.js';
 import { createRandom } from './random.js';
-import type { Outcome } from './runs.js';
-import { restoreBeside, restoreOriginal, revertLast, takeBackup } from './runs.js';
+import type { Outcome, Watcher } from './runs.js';
+import { nobody, restoreBeside, restoreOriginal, revertLast, takeBackup } from './runs.js';
 import { deleteOne, downloadAndExtract } from './stored.js';
 import type { Subject, World } from './world.js';
 import { createSubject, dropSubject, sourceOf } from './world.js';
@@ -96,7 +96,7 @@ export async function runRound(world: World, seed: number, round: number): Promi
     await writer.untilCommit(60_000);
     const action = chooseAction(world, subject, random.weighted(actions.map((one) => [one, weights[one]] as const)));
     const usualKey = `${product} ${action}`;
-    const usualMs = usual.get(usualKey) ?? 3_000;
+    const moments = createMoments((usual.get(usualKey) ?? 2_000) * 1.2);
     const count = disturbable.includes(action)
       ? random.weighted([
           [0, 3],
@@ -109,30 +109,20 @@ export async function runRound(world: World, seed: number, round: number): Promi
         random,
         disturbances.filter((one) => one !== 'cancel' || (action !== 'revert' && action !== 'delete')),
       ),
-      afterMs: random.next() * 1.1 * usualMs,
+      when: moments.choose(random),
     }));
 
-    let path: string | null = null;
     const cancel = async () => {
+      if (moments.path === null) return;
       // 409: it has ended already; 404 cannot be.
-      if (path === null) return;
-      const { status } = await world.service.request('POST', `${path}/cancel`, {});
-      hold(status < 400 || status === 409, `POST ${path}/cancel answered ${status}`);
-    };
-    let begun: () => void = () => {};
-    const started = new Promise<void>((resolve) => {
-      begun = resolve;
-    });
-    const onStart = (at: string) => {
-      path = at;
-      begun();
+      const { status } = await world.service.request('POST', `${moments.path}/cancel`, {});
+      hold(status < 400 || status === 409, `POST ${moments.path}/cancel answered ${status}`);
     };
     const disturbing = (async () => {
-      await started;
-      for (const { what, afterMs } of planned) {
-        await sleep(afterMs);
+      for (const { what, when } of planned) {
+        const at = await moments.reached(when);
         const text = await disturb(world, source, what, random, cancel);
-        done.push({ what, text: `${what}${text ? ` ${text}` : ''} at ${(afterMs / 1000).toFixed(1)} s` });
+        done.push({ what, text: `${what}${text ? ` ${text}` : ''} ${at}` });
       }
     })();
     // Awaited below; until then a failure must not count as one that nobody caught.
@@ -140,12 +130,15 @@ export async function runRound(world: World, seed: number, round: number): Promi
 
     let result: { outcome: Outcome; note: string };
     try {
-      result = await act(world, subject, writer, action, onStart, random.next());
+      result = await act(world, subject, writer, action, moments, random.next());
     } finally {
-      begun();
+      moments.over();
+      // Also when the round is lost: what is being started again must not outlive us.
+      await disturbing.catch(() => {});
     }
     await disturbing;
-    if (planned.length === 0) usual.set(usualKey, result.outcome.settleMs);
+    const shortest = Math.min(usual.get(usualKey) ?? Number.POSITIVE_INFINITY, result.outcome.settleMs);
+    if (result.outcome.status === 'completed') usual.set(usualKey, shortest);
     await writer.untilCommit(60_000);
     const slowestWriteMs = action === 'restore original' || action === 'revert' ? null : writer.slowestMs;
     const stood = writer.jumps.length;
@@ -183,7 +176,7 @@ async function act(
   subject: Subject,
   writer: Writer,
   action: Action,
-  onStart: (path: string) => void,
+  watcher: Watcher,
   luck: number,
 ): Promise<{ outcome: Outcome; note: string }> {
   const chosen = subject.backups[Math.floor(luck * subject.backups.length)];
@@ -193,23 +186,23 @@ async function act(
   };
   switch (action) {
     case 'backup': {
-      const taken = await takeBackup(world, subject, writer, onStart);
+      const taken = await takeBackup(world, subject, writer, watcher);
       // A sample is proven at once; the others when a later round restores them.
       if (taken.backup === null || luck > 0.4) return { outcome: taken, note: '' };
-      const proof = await restoreBeside(world, subject, taken.backup, 'registered', () => {});
+      const proof = await restoreBeside(world, subject, taken.backup, 'registered', nobody);
       return { outcome: taken, note: `restored: ${proof.status}${proof.code ? ` ${proof.code}` : ''}` };
     }
     case 'restore beside':
-      return { outcome: await restoreBeside(world, subject, backup(), 'registered', onStart), note: '' };
+      return { outcome: await restoreBeside(world, subject, backup(), 'registered', watcher), note: '' };
     case 'restore to a connection':
-      return { outcome: await restoreBeside(world, subject, backup(), 'connection', onStart), note: '' };
+      return { outcome: await restoreBeside(world, subject, backup(), 'connection', watcher), note: '' };
     case 'restore original':
-      return { outcome: await restoreOriginal(world, subject, backup(), writer, onStart), note: '' };
+      return { outcome: await restoreOriginal(world, subject, backup(), writer, watcher), note: '' };
     case 'revert':
-      onStart('');
+      watcher.started('');
       return { outcome: await revertLast(world, subject, writer), note: '' };
     case 'delete':
-      onStart('');
+      watcher.started('');
       return { outcome: await deleteOne(world, subject, backup()), note: '' };
     case 'download and extract':
       return { outcome: await downloadAndExtract(world, backup()), note: '' };

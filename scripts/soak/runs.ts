@@ -7,24 +7,33 @@ import { asideNameOf } from '../../src/recovery/names.js';
 import { hold } from './broken.js';
 import { checkError } from './invariants.js';
 import { verifyLedger } from './ledger.js';
-import { dropDatabase, listDatabases } from './sql.js';
+import type { Account } from './sql.js';
+import { dropDatabase, listDatabases, quoteName, withSql } from './sql.js';
 import type { KeptBackup, Subject, World } from './world.js';
 import { sourceOf } from './world.js';
 import type { Writer } from './writer.js';
 
 export type Outcome = { readonly status: string; readonly code: ErrorCode | null; readonly settleMs: number };
 
-/** Told what to cancel as soon as a run exists. */
-export type OnStart = (path: string) => void;
+/** Told of a run as soon as it exists, and of each phase of its progress. */
+export type Watcher = { started(path: string): void; phase(name: string): void };
+
+export const nobody: Watcher = { started: () => {}, phase: () => {} };
 
 const SETTLE_WITHIN_MS = 420_000;
-const isSettled = (run: { status: string }) => run.status !== 'pending' && run.status !== 'in_progress';
+
+function watched(watcher: Watcher) {
+  return (run: { status: string; progress: { phase: string } | null }) => {
+    if (run.progress !== null) watcher.phase(run.progress.phase);
+    return run.status !== 'pending' && run.status !== 'in_progress';
+  };
+}
 
 export async function takeBackup(
   world: World,
   subject: Subject,
   writer: Writer,
-  onStart: OnStart,
+  watcher: Watcher,
   planId = subject.planId,
 ): Promise<Outcome & { readonly backup: KeptBackup | null }> {
   const from = writer.acknowledged;
@@ -33,8 +42,8 @@ export async function takeBackup(
     planId,
     label: `soak of ${subject.name}`,
   });
-  onStart(`/v1/backups/${id}`);
-  const row = await world.service.untilSettled<BackupResource>(`/v1/backups/${id}`, isSettled, SETTLE_WITHIN_MS);
+  watcher.started(`/v1/backups/${id}`);
+  const row = await world.service.untilSettled<BackupResource>(`/v1/backups/${id}`, watched(watcher), SETTLE_WITHIN_MS);
   const settleMs = performance.now() - started;
   const code = checkError(row);
   if (row.status !== 'completed') return { status: row.status, code, settleMs, backup: null };
@@ -49,7 +58,7 @@ export async function restoreBeside(
   subject: Subject,
   backup: KeptBackup,
   how: 'registered' | 'connection',
-  onStart: OnStart,
+  watcher: Watcher,
 ): Promise<Outcome> {
   const { account, proxy } = sourceOf(world, subject.product);
   const name = `${subject.name} copy`;
@@ -64,7 +73,7 @@ export async function restoreBeside(
           password: account.password,
           database: name,
         };
-  const { row, settleMs } = await restore(world, { source: { kind: 'backup', backupId: backup.id }, target }, onStart);
+  const { row, settleMs } = await restore(world, { source: { kind: 'backup', backupId: backup.id }, target }, watcher);
   const code = checkError(row);
   if (row.status === 'completed') {
     hold(row.proof === 'source' || row.proof === 'continuity', `${row.id} is completed without a proof`);
@@ -83,7 +92,7 @@ export async function restoreOriginal(
   subject: Subject,
   backup: KeptBackup,
   writer: Writer,
-  onStart: OnStart,
+  watcher: Watcher,
 ): Promise<Outcome> {
   const jumpsBefore = writer.jumps.length;
   const { row, settleMs } = await restore(
@@ -95,7 +104,7 @@ export async function restoreOriginal(
       confirmOverwrite: true,
       keepPreviousHours: 24,
     },
-    onStart,
+    watcher,
   );
   const code = checkError(row);
   await writer.untilCommit(60_000);
@@ -113,7 +122,7 @@ export async function restoreOriginal(
   hold(row.previousName !== null, `${row.id} replaced its target and names no former content`);
   const { account } = sourceOf(world, subject.product);
   const stoodAt = [jump.from, ...(jump.maybe === null ? [] : [jump.maybe])];
-  const kept = await verifyLedger(account, row.previousName, subject.ledger);
+  const kept = await verifyKept(account, row.previousName, subject);
   hold(
     stoodAt.includes(kept),
     `${row.id} kept transaction ${kept}; the application had committed ${stoodAt.join(' or ')}`,
@@ -150,7 +159,7 @@ export async function revertLast(world: World, subject: Subject, writer: Writer)
   );
   const { account } = sourceOf(world, subject.product);
   const aside = asideNameOf(account.engine, row.target.database, row.id);
-  const kept = await verifyLedger(account, aside, subject.ledger);
+  const kept = await verifyKept(account, aside, subject);
   hold(
     kept === jump.from || kept === jump.maybe,
     `the revert of ${row.id} set transaction ${kept} aside, not ${jump.from}`,
@@ -164,13 +173,35 @@ export async function revertLast(world: World, subject: Subject, writer: Writer)
 export async function restore(
   world: World,
   body: Record<string, unknown>,
-  onStart: OnStart,
+  watcher: Watcher,
 ): Promise<{ row: RestoreResource; settleMs: number }> {
   const started = performance.now();
   const { id } = await world.service.call<{ id: string }>('POST', '/v1/restores', body);
-  onStart(`/v1/restores/${id}`);
-  const row = await world.service.untilSettled<RestoreResource>(`/v1/restores/${id}`, isSettled, SETTLE_WITHIN_MS);
+  watcher.started(`/v1/restores/${id}`);
+  const row = await world.service.untilSettled<RestoreResource>(
+    `/v1/restores/${id}`,
+    watched(watcher),
+    SETTLE_WITHIN_MS,
+  );
   return { row, settleMs: performance.now() - started };
+}
+
+/** Former content is closed to connections on PostgreSQL, so that no application goes on writing to it: opened for the look alone. */
+async function verifyKept(account: Account, name: string, subject: Subject): Promise<number> {
+  if (account.engine !== 'postgresql') return await verifyLedger(account, name, subject.ledger);
+  const quoted = quoteName(account.engine, name);
+  const allow = (open: boolean) =>
+    withSql(account, undefined, (sql) => sql.query(`alter database ${quoted} allow_connections ${open}`));
+  const [state] = await withSql(account, undefined, (sql) =>
+    sql.query<{ datallowconn: boolean }>('select datallowconn from pg_database where datname = ?', [name]),
+  );
+  hold(state !== undefined, `the kept content ${name} is not there`);
+  await allow(true);
+  try {
+    return await verifyLedger(account, name, subject.ledger);
+  } finally {
+    await allow(state.datallowconn);
+  }
 }
 
 /** A backup shows one moment, always the same, that the source really had while it was taken. */

@@ -90,7 +90,7 @@ export async function startSoakService(options: {
         if (settled(reading)) return reading;
         if (Date.now() > giveUpAt)
           throw new Broken(`${path} has not settled after ${withinMs / 1000} s: ${JSON.stringify(reading)}`);
-        await sleep(250);
+        await sleep(100);
       }
     },
     async untilGone(path, withinMs) {

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.js';
 
 if (Number(process.versions.node.split('.')[0]) < 24) {
   throw new Error(
@@ -13,6 +14,7 @@ export default defineConfig({
     // Forks, not threads: tests start servers, change signal handlers and load native add-ons.
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     // Starts the shared database servers lazily and ends them with the run.
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default', './test/support/figures-reporter.ts'],

@@ -1,0 +1,27 @@
+import type { TestSpecification } from 'vitest/node';
+import { BaseSequencer } from 'vitest/node';
+
+/** Files that take long although they are small, the longest first: vitest goes by the size of a file it has not run yet. */
+const longest = [
+  'test/fault/worker-lost-postgres.test.ts',
+  'test/e2e/every-engine.test.ts',
+  'test/fault/lost-state.test.ts',
+  'test/engine/postgres.test.ts',
+  'test/engine/mysql-family-locks.test.ts',
+  'test/fault/killed-components.test.ts',
+  'test/e2e/embedded.test.ts',
+  'test/engine/mysql-family-swap.test.ts',
+  'test/fault/planted-secrets.test.ts',
+  'test/engine/mariadb.test.ts',
+];
+
+/** Starts with the longest files, so that at the end no worker waits for the other one. */
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = (file: TestSpecification) => {
+      const place = longest.findIndex((name) => file.moduleId.endsWith(`/${name}`));
+      return place < 0 ? longest.length : place;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}

@@ -177,11 +177,16 @@ function describeRun(url: string, embedded: Embedded, worker: Supervised): RunIn
   return {
     api: url,
     docs: `${url}/docs`,
-    temporalUi: embedded.temporalUi,
+    temporalUi: embedded.temporalUi && runsInTemporalUi(embedded.temporalUi, embedded.config.temporal.namespace),
     s3: embedded.s3,
     mail: embedded.mail,
     pids,
   };
+}
+
+/** The Web UI's own front page shows the namespace `default`, where none of our runs is: a person would see "0 Workflows". */
+function runsInTemporalUi(address: string, namespace: string): string {
+  return `${address.replace(/\/+$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows`;
 }
 
 function hostForUrl(bind: string): string {

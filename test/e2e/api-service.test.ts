@@ -76,6 +76,11 @@ describe('service pages', () => {
     expect((await api.call('GET', '/v1/me')).headers.get('cache-control')).toBe('no-store');
   });
 
+  it('leads who opens its bare address to the explorer', async () => {
+    const answer = await api.call('GET', '/', { token: null });
+    expect([answer.status, answer.headers.get('location')]).toEqual([302, '/docs']);
+  });
+
   it('serves the API explorer from itself alone', async () => {
     const page = await api.call('GET', '/docs', { token: null });
     const addresses = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1] ?? '');

@@ -66,6 +66,8 @@ describe('tidemark up', () => {
     expect(statSync(join(home, 'run.json')).mode & 0o777).toBe(0o600);
     expect(Object.keys(run.pids).sort()).toEqual(['database', 's3', 'temporal', 'up', 'worker']);
     expect((await fetch(run.docs)).status).toBe(200);
+    // The page of our namespace: the front page shows `default`, which is empty.
+    expect(new URL(run.temporalUi!).pathname).toBe('/namespaces/tidemark/workflows');
     expect((await fetch(run.temporalUi!)).status).toBe(200);
     const said = up.stderrTail();
     for (const address of [run.api, run.docs, run.temporalUi!, run.mail!.view, home]) expect(said).toContain(address);

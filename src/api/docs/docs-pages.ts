@@ -47,6 +47,10 @@ export function createDocsPages(document: OpenApiDocument): Router {
   const router = Router({ caseSensitive: true });
   const packageFolder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
   const text = JSON.stringify(document);
+  // Who opens the address that `npm start` prints, looks for something to read.
+  router.get('/', (_request, response) => {
+    response.redirect('/docs');
+  });
   router.get('/openapi.json', (_request, response) => {
     response.type('application/json').send(text);
   });

@@ -3,7 +3,7 @@ import { activities, withSummary } from './activity-options.js';
 import { deleteOne } from './backup.js';
 import { toRunError } from './failures.js';
 import type { RunResult } from './messages.js';
-import { Story } from './story.js';
+import { countText, Story } from './story.js';
 
 /**
  * Hourly: drops former contents whose time is over, retries refused deletions, applies retention, sweeps what killed runs left in the
@@ -49,6 +49,6 @@ export async function housekeeping(): Promise<RunResult> {
     return true;
   });
   await activities.catalog.expireRows();
-  story.tell(refused === 0 ? 'Everything in order' : `${refused} thing(s) to be tried again`);
+  story.tell(refused === 0 ? 'Everything in order' : `${countText(refused, 'thing')} to be tried again`);
   return { status: 'completed', code: null };
 }

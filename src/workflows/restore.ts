@@ -2,7 +2,7 @@ import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 import { activities, withSummary } from './activity-options.js';
 import { closeAsFailed, toRunError } from './failures.js';
 import type { RestoreInput, RunResult } from './messages.js';
-import { contentText, Story, sizeText } from './story.js';
+import { contentText, countText, Story, shutOutText, sizeText } from './story.js';
 
 /**
  * One restore: checked and built beside its target, compared, then put in place by a journal. Until the swap nothing of the target
@@ -23,10 +23,10 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
       `Checked **${prepared.place}** (${prepared.way === 'staged' ? 'built beside it, then swapped in' : 'loaded directly: the role may not create databases'}); about ${sizeText(prepared.estimatedBytes)} needed`,
     );
     const verified = await activities.long.verifyArtifacts.executeWithOptions(
-      withSummary('long', `Verify ${sizeText(prepared.bytes)} in the store`),
+      withSummary('long', `Verify the stored objects of ${sizeText(prepared.bytes)} of content`),
       [{ restoreId }],
     );
-    story.tell(`Verified ${verified.objects} stored object(s), ${sizeText(verified.storedBytes)}`);
+    story.tell(`Verified ${countText(verified.objects, 'stored object')}, ${sizeText(verified.storedBytes)}`);
     const { stagingName } = await activities.long.buildStaging.executeWithOptions(
       withSummary('long', `Load ${input.labels.databaseName} into ${prepared.place}`),
       [{ restoreId }],
@@ -56,8 +56,11 @@ async function finish(restoreId: string, way: 'staged' | 'direct', story: Story)
 async function putInPlace(restoreId: string, way: 'staged' | 'direct', story: Story): Promise<void> {
   if (way === 'staged') {
     const swapped = await activities.swap.swapIn({ restoreId });
-    const kept = swapped.previousName === null ? '' : `; the former content is kept as \`${swapped.previousName}\``;
-    story.tell(`In place; applications were shut out for ${swapped.shutOutSeconds.toFixed(1)} s${kept}`);
+    story.tell(
+      swapped.previousName === null
+        ? 'In place; nothing was there before'
+        : `In place; applications were shut out for ${shutOutText(swapped.shutOutSeconds)}; the former content is kept as \`${swapped.previousName}\``,
+    );
   }
   await activities.catalog.settleRestore({ restoreId, status: 'completed', error: null });
 }

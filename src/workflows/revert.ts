@@ -2,7 +2,7 @@ import { CancellationScope } from '@temporalio/workflow';
 import { activities } from './activity-options.js';
 import { closeAsFailed, toRunError } from './failures.js';
 import type { RevertInput, RunResult } from './messages.js';
-import { Story } from './story.js';
+import { Story, shutOutText } from './story.js';
 
 /** Puts the former content of a restored database back; what the restore had put there is kept aside for the same time. */
 export async function revert(input: RevertInput): Promise<RunResult> {
@@ -13,7 +13,7 @@ export async function revert(input: RevertInput): Promise<RunResult> {
     try {
       const swapped = await activities.swap.revertRestore({ restoreId });
       await activities.catalog.settleRevert({ restoreId, error: null });
-      story.tell(`The former content is back; applications were shut out for ${swapped.shutOutSeconds.toFixed(1)} s`);
+      story.tell(`The former content is back; applications were shut out for ${shutOutText(swapped.shutOutSeconds)}`);
       story.status('completed');
       return { status: 'completed', code: null };
     } catch (error) {

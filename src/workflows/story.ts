@@ -56,5 +56,16 @@ export function sizeText(bytes: number): string {
 /** `52,445 rows in 7 tables`, or that it is not known. */
 export function contentText(content: { tables: number | null; rows: string | null }): string {
   if (content.tables === null || content.rows === null) return 'content not counted';
-  return `${content.rows} rows in ${content.tables} tables`;
+  return `${countText(content.rows, 'row')} in ${countText(content.tables, 'table')}`;
+}
+
+/** `1 table`, `52,445 rows`. */
+export function countText(count: number | string, noun: string): string {
+  const digits = String(count).replace(/\B(?=(\d{3})+$)/g, ',');
+  return `${digits} ${noun}${digits === '1' ? '' : 's'}`;
+}
+
+/** How long a swap kept applications out, in seconds. Never `0.0 s`: a pause too short to print was one all the same. */
+export function shutOutText(seconds: number): string {
+  return seconds < 0.1 ? 'less than 0.1 s' : `${seconds.toFixed(1)} s`;
 }

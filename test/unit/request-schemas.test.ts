@@ -34,6 +34,16 @@ describe('names', () => {
   );
 });
 
+describe('access key ids', () => {
+  it.each(['', '\u2026', 'AKIA EXAMPLE', 'AKIA\u00a0EXAMPLE', 'a\n'])(
+    'refuse %j, which no header can hold',
+    (accessKeyId) => expect(accepts(createDestinationSchema, { ...s3, accessKeyId })).toBe(false),
+  );
+
+  it('take what stores give out', () =>
+    expect(accepts(createDestinationSchema, { ...s3, accessKeyId: 'GK31c2f218a2e44f485b94239e' })).toBe(true));
+});
+
 describe('addresses of databases', () => {
   it.each(['/var/run/postgresql', '-h', 'a b', 'a,b', 'host=evil', 'x?y', 'u@h', '[::1]', '..', 'a/b', 'h:5432x'])(
     'refuse the host %j',

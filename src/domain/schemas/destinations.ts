@@ -64,7 +64,11 @@ const directoryPathSchema = z
   .overwrite((value) => `/${value.split('/').filter(Boolean).join('/')}`)
   .meta({ description: 'Absolute path under one of the configured roots.', example: '/srv/backups' });
 
-const accessKeyIdSchema = secretText(256, 'Access key id; never shown again.').min(1);
+/** It travels in a header: what no header can hold would only be noticed when it is used, as a store that does not answer. */
+const accessKeyIdSchema = secretText(256, 'Access key id; never shown again.').regex(
+  /^[\x21-\x7e]+$/,
+  'must be printable ASCII without spaces',
+);
 const secretAccessKeySchema = secretText(1024, 'Secret access key; never shown again.').min(1);
 const enabledSchema = z
   .boolean()

@@ -239,5 +239,8 @@ for t in "${tools[@]}"; do
   else printf '%-21s FAILED\n' "$t"; failed=1; fi
 done
 # 3 GiB of build cache; kept after a failure, so that the next try goes on from there
-if [ $failed = 0 ]; then rm -rf "$work"; fi
+if [ $failed = 0 ]; then
+  say "removing the build cache"                    # minutes where the disk is busy
+  rm -rf "$work"
+fi
 exit $failed

@@ -2,6 +2,7 @@
 /** The `tidemark` command. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import type { ErrorCode } from '../domain/errors.js';
 import { errorTable, isTidemarkError } from '../domain/errors.js';
 
 /**
@@ -23,9 +24,19 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+/** What the table says to somebody who sent a request would mislead at a prompt; null: the message itself says what to do. */
+const remediesHere: Partial<Record<ErrorCode, string | null>> = {
+  invalid_request: 'Add --help for what the command takes.',
+  target_exists: null,
+};
+
 /** What a person needs: what failed and the next step. The stack is for bugs alone. */
 function explain(error: unknown): string {
-  if (isTidemarkError(error)) return `${error.message}\n${errorTable[error.code].remedy}\n`;
+  if (isTidemarkError(error)) {
+    const here = remediesHere[error.code];
+    const remedy = here === undefined ? errorTable[error.code].remedy : here;
+    return remedy === null ? `${error.message}\n` : `${error.message}\n${remedy}\n`;
+  }
   if (error instanceof Error) return `An unexpected error: ${error.stack ?? error.message}\n`;
   return `An unexpected error: ${String(error)}\n`;
 }

@@ -61,7 +61,7 @@ export const startService: StartService = async ({ config, port, logger, embedde
       ...(admin.credentialsFile ? [`The first admin is ${config.admin.email}; see ${admin.credentialsFile}`] : []),
       ...(master.path && confirmed === null
         ? [
-            `Save ${master.path} elsewhere, then confirm it with POST /v1/master-key/confirm: no backup can be read without it.`,
+            `Save ${master.path} elsewhere: no backup can be read without it. Then say so with \`npx tidemark keys confirm\` or POST /v1/master-key/confirm.`,
           ]
         : []),
     ];

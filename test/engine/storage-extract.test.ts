@@ -101,6 +101,8 @@ describe('tidemark extract', () => {
     writeFileSync(join(out, 'dump.pgc'), 'mine');
     const again = await extract(...args);
     expect(again).toMatchObject({ code: 1, err: expect.stringContaining('is there already') });
+    // The table's remedy is for requests.
+    expect(again.err).not.toContain('overwrite: true');
     expect(readFileSync(join(out, 'dump.pgc'), 'utf8')).toBe('mine');
     expect((await extract(...args, '--overwrite')).code).toBe(0);
     expect(readFileSync(join(out, 'dump.pgc')).equals(backup.content)).toBe(true);

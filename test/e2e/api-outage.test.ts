@@ -26,11 +26,11 @@ describe('an outage', () => {
     await until(
       async () => (await api.call('GET', '/readyz', { token: null })).body.components.catalog.ok === false,
       'readyz to notice',
-      5_000,
+      30_000,
     );
     expect((await api.call('GET', '/healthz', { token: null })).status).toBe(200);
     await metadata.restart();
-    await until(async () => (await api.call('GET', '/v1/me')).status === 200, 'the API to work again', 10_000);
+    await until(async () => (await api.call('GET', '/v1/me')).status === 200, 'the API to work again', 30_000);
   });
 
   it('of Temporal keeps what is asked for, refuses a check with 503, and is said at readyz', async () => {
@@ -46,7 +46,7 @@ describe('an outage', () => {
         return answer.body.components.temporal.ok === false && answer;
       },
       'readyz to notice',
-      10_000,
+      30_000,
     );
     expect(ready.status).toBe(503);
     expect(ready.body.components.catalog.ok).toBe(true);

@@ -126,7 +126,7 @@ describe('tidemark up', () => {
     expect(all.length).toBeGreaterThanOrEqual(5);
     process.kill(up.pid!, 'SIGKILL');
     await up.exited;
-    expect(await waitForEnd(all, 10_000)).toBe(true);
+    expect(await waitForEnd(all, 30_000)).toBe(true);
     up = tidemark('up');
     const after = await untilReady(up);
     expect({ ...after, pids: null }).toEqual({ ...before, pids: null });

@@ -311,7 +311,7 @@ describe('a home', () => {
     const marks = (JSON.parse(line) as number[]).map((pid) => markProcess(pid)!);
     expect(marks).toHaveLength(3);
     child.kill('SIGKILL');
-    expect(await waitForEnd(marks, 5_000)).toBe(true);
+    expect(await waitForEnd(marks, 30_000)).toBe(true);
     const lock = await until(() => lockHome(dir).catch(() => undefined), 'the lock to be free');
     const again = await start(dir);
     expect(again.components.every(({ up }) => up)).toBe(true);

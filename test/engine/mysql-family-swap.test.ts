@@ -132,7 +132,7 @@ for (const product of ['mysql', 'mariadb', 'mariadb1011'] as const) {
         expect(found.objects.find((object) => object.name === 'tick')?.definition).toContain('PRESERVE ENABLE');
         const target = uniqueName('ticks');
         await run(session, await session.planSwap({ staging, target, previous: 'none__before_x' }));
-        await expect.poll(() => count(target), { timeout: 10_000 }).toBeGreaterThan(0);
+        await expect.poll(() => count(target), { timeout: 30_000 }).toBeGreaterThan(0);
         await server.dropDatabase(target);
         await session.dropStaging();
         await session.close();

@@ -235,7 +235,7 @@ describeEngine('pg18', 'PostgreSQL restore', () => {
       await expect.poll(() => seen.length).toBeGreaterThan(20);
       const { steps } = await session.planSwap({ staging, target, previous: `${target}__before_x` });
       for (const step of steps) await session.runStep(step, 'apply');
-      await expect.poll(() => seen.at(-1), { timeout: 10_000 }).toBe('new');
+      await expect.poll(() => seen.at(-1), { timeout: 30_000 }).toBe('new');
       isDone = true;
       await Promise.all(applications);
       await idle.end().catch(() => {});

@@ -55,7 +55,7 @@ describeEngine('pg17', 'a worker that is lost while it works on a PostgreSQL dat
     await killAt(['dump-running', 'before-manifest', 'after-manifest'], async () => {
       for (const database of databases) ids.push(await backUp(database));
     });
-    await until(async () => (await sessionsLeft()).length === 0, 'the dump tools to die with their workers', 10_000);
+    await until(async () => (await sessionsLeft()).length === 0, 'the dump tools to die with their workers', 30_000);
     const worker = await stack.startWorker();
     const rows = await Promise.all(ids.map((id) => settledBackup(stack, id)));
     expect(rows.map((row) => row.status)).toEqual(['completed', 'completed', 'completed']);
@@ -125,7 +125,7 @@ describeEngine('pg17', 'a worker that is lost while it works on a PostgreSQL dat
       expect(kept).toHaveLength(1);
     }
     expect(await source.query(`select datname from pg_database where datname like 'tm\\_stage\\_%'`)).toEqual([]);
-    await until(async () => (await sessionsLeft()).length === 0, 'no session to be left', 10_000);
+    await until(async () => (await sessionsLeft()).length === 0, 'no session to be left', 30_000);
     await worker.stop();
   }, 300_000);
 
@@ -176,7 +176,7 @@ async function unnamedKeys(
       databaseId: row.databaseId,
       backupId: row.id,
       openKey: masterKeyOpener(stack.context.masterKey),
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(60_000),
     });
     const named = new Set(manifest.artifacts.flatMap((artifact) => artifact.objects.map((object) => object.key)));
     const keys = await storedKeys(stack, bucket);

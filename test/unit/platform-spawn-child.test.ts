@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runChild } from '../../src/platform/run-child.js';
 import { STDERR_TAIL_BYTES, spawnChild } from '../../src/platform/spawn-child.js';
+import { until } from '../support/until.js';
 
 const dirs: string[] = [];
 function tempDir(): string {
@@ -22,14 +23,6 @@ function alive(pid: number): boolean {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
-  }
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const end = Date.now() + 10_000;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`still waiting: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
@@ -76,6 +69,8 @@ describe('a child process', () => {
     });
     await until(() => existsSync(join(dir, 'pid')), `the grandchild to start: ${parent.stderrTail()}`);
     const grandchild = Number(readFileSync(join(dir, 'pid'), 'utf8'));
+    // Before that it is `setpriv`, which may not have asked for the signal yet.
+    await until(() => readFileSync(`/proc/${grandchild}/comm`, 'utf8') === 'sleep\n', 'the grandchild to be itself');
     expect(alive(grandchild)).toBe(true);
     process.kill(parent.pid!, 'SIGKILL');
     await parent.exited;

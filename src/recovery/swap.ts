@@ -77,8 +77,10 @@ export async function undoSwap(run: SwapRun): Promise<void> {
 async function undoFrom(run: SwapRun, index: number): Promise<void> {
   const { plan, store, session } = run;
   for (let at = Math.min(index, plan.steps.length - 1); at >= 0; at -= 1) {
-    await session.runStep(stepAt(plan, at), 'revert');
+    // Recorded before, not after: if this try ends in between, the next one goes forward from here. A step that was undone but still
+    // counted as standing would be left out, and the target would be called restored with its former tables in place.
     await store.recordApplied(at);
+    await session.runStep(stepAt(plan, at), 'revert');
   }
   await store.finish({ state: 'undone' });
 }

@@ -58,9 +58,10 @@ export async function recordPublished(
   manifest: Manifest,
   token: number,
   databaseBytes: number | null,
+  from: 'in_progress' | 'failed' = 'in_progress',
 ): Promise<void> {
   const { bytes, storedBytes } = sizesOf(manifest);
-  await completeBackup(deps.catalog, manifest.backupId, token, {
+  const published = {
     attemptId: manifest.attemptId,
     bytes,
     storedBytes,
@@ -77,7 +78,8 @@ export async function recordPublished(
     fingerprintUnavailable: manifest.fingerprintUnavailable,
     manifestKey: manifestKey(manifest.databaseId, manifest.backupId),
     takenAt: new Date(manifest.takenAt),
-  });
+  };
+  await completeBackup(deps.catalog, manifest.backupId, token, published, from);
 }
 
 export function summaryOf(manifest: Manifest, destination: Destination, adopted: boolean): BackupSummary {

@@ -1,11 +1,10 @@
 import type { BackupRun } from '../catalog/runs/backup-run.js';
 import { assertHoldsToken, readBackupRun, writeBackupProgress } from '../catalog/runs/backup-run.js';
 import { rememberServer } from '../catalog/runs/checks.js';
+import { claimLateRemoval } from '../catalog/runs/late-backups.js';
 import { findSwapSince } from '../catalog/runs/swaps.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
 import { isTidemarkError, TidemarkError } from '../domain/errors.js';
-import type { BackupStatus } from '../domain/statuses.js';
-import { isActive } from '../domain/statuses.js';
 import type { DumpSession } from '../engines/engine.js';
 import { getEngine } from '../engines/registry.js';
 import { takeDump } from '../recovery/take-dump.js';
@@ -140,9 +139,7 @@ async function removeOwn(work: Attempt, error: unknown): Promise<BackupSummary |
  * without a backup in the meantime, a manifest must not say otherwise.
  */
 async function removeUnwanted({ deps, run, destination }: Attempt, signal: AbortSignal): Promise<void> {
-  const row = await readBackupRun(deps.catalog, run.id);
-  const status = row.status as BackupStatus;
-  if (isActive(status) || status === 'completed') return;
+  if (!(await claimLateRemoval(deps.catalog, run.id))) return;
   await removeBackup({ destination, databaseId: run.databaseId, backupId: run.id, signal });
 }
 

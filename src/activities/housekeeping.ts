@@ -10,6 +10,7 @@ import { sweep } from '../storage/sweep.js';
 import { syncSealedKeys } from '../storage/sync-sealed-keys.js';
 import type { Activities } from '../workflows/activity-types.js';
 import type { ActivityDeps } from './deps.js';
+import { healLateBackups } from './heal-late-backups.js';
 import { keyOpener, openStore } from './open-run.js';
 import { runShort, runStep } from './run-step.js';
 
@@ -29,7 +30,7 @@ export function sweepDestination(deps: ActivityDeps): Activities['sweepDestinati
     runStep(deps, 'sweep-destination', async (step) => {
       const row = await deps.catalog.prisma.destination.findUnique({ where: { id: destinationId } });
       if (row === null || row.deletedAt !== null || !row.enabled) {
-        return { uploads: 0, objects: 0, unknownManifests: 0 };
+        return { uploads: 0, objects: 0, lateAdopted: 0, lateRemoved: 0, unknownManifests: 0 };
       }
       // Asked before the store is listed: an attempt that begins meanwhile writes objects too young to go.
       const liveAttemptIds = await findLiveAttempts(deps.catalog, destinationId);
@@ -48,6 +49,14 @@ export function sweepDestination(deps: ActivityDeps): Activities['sweepDestinati
           liveAttemptIds,
           signal: step.signal,
         });
+        const late = await healLateBackups(deps, {
+          destination,
+          destinationId,
+          backupIds: swept.backups
+            .map((backup) => backup.backupId)
+            .filter((id) => !swept.unreadable.some((bad) => bad.backupId === id)),
+          signal: step.signal,
+        });
         const unknown = await findUnknownBackups(
           deps.catalog,
           swept.backups.map((backup) => backup.backupId),
@@ -61,6 +70,8 @@ export function sweepDestination(deps: ActivityDeps): Activities['sweepDestinati
         return {
           uploads: swept.abortedUploads.length,
           objects: swept.removedKeys.length,
+          lateAdopted: late.adopted.length,
+          lateRemoved: late.removed.length,
           unknownManifests: unknown.length,
         };
       } finally {

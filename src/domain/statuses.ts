@@ -30,7 +30,8 @@ const runTransitions: Record<BackupStatus, readonly BackupStatus[]> = {
   pending: ['in_progress', 'failed', 'cancelled', 'skipped'],
   in_progress: ['completed', 'failed', 'cancelled'],
   completed: [],
-  failed: [],
+  // Only by finding that it had been published all the same (docs/decisions/0004).
+  failed: ['completed'],
   cancelled: [],
   skipped: [],
 };
@@ -40,7 +41,7 @@ export function isActive(status: BackupStatus | RestoreStatus): boolean {
   return status === 'pending' || status === 'in_progress';
 }
 
-/** True when `to` may follow `from`; a settled row never changes its status again. */
+/** True when `to` may follow `from`; a settled row keeps its status, but for a failed one that turns out to be complete. */
 export function canBecome(from: BackupStatus, to: BackupStatus): boolean {
   return runTransitions[from].includes(to);
 }

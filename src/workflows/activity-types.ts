@@ -97,8 +97,13 @@ export interface Activities {
   checkDestination(input: CheckDestinationInput): Promise<{ ok: boolean; code: ErrorCode | null }>;
   // housekeeping
   findHousekeeping(): Promise<HousekeepingWork>;
-  sweepDestination(input: {
-    destinationId: string;
-  }): Promise<{ uploads: number; objects: number; unknownManifests: number }>;
+  sweepDestination(input: { destinationId: string }): Promise<{
+    uploads: number;
+    objects: number;
+    /** Backups of failed runs that turned out complete, and manifests of settled runs that were removed. */
+    lateAdopted: number;
+    lateRemoved: number;
+    unknownManifests: number;
+  }>;
   expireRows(): Promise<{ idempotencyKeys: number; sessions: number; secrets: number }>;
 }

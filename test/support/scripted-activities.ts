@@ -76,7 +76,7 @@ const usual: { [Name in keyof Activities]: readonly unknown[] } = {
       destinations: ['dst_1'],
     },
   ],
-  sweepDestination: [{ uploads: 0, objects: 0, unknownManifests: 0 }],
+  sweepDestination: [{ uploads: 0, objects: 0, lateAdopted: 0, lateRemoved: 0, unknownManifests: 0 }],
   expireRows: [{ idempotencyKeys: 0, sessions: 0, secrets: 0 }],
 };
 

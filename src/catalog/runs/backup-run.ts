@@ -97,17 +97,21 @@ export type PublishedBackup = {
   readonly takenAt: Date;
 };
 
-/** The last step of a backup: completed, under the token, in one transaction. Throws `fenced` when a newer attempt has begun or the row is settled. */
+/**
+ * The last step of a backup: completed, under the token, in one transaction. Throws `fenced` when a newer attempt has begun or the row is
+ * settled. `from` is `failed` only for a backup that was found complete after its run had been settled.
+ */
 export async function completeBackup(
   catalog: Catalog,
   backupId: string,
   token: number,
   published: PublishedBackup,
+  from: 'in_progress' | 'failed' = 'in_progress',
 ): Promise<void> {
   await catalog.prisma.$transaction(async (tx) => {
     const now = new Date();
     const { count } = await tx.backup.updateMany({
-      where: { id: backupId, fencingToken: token, status: 'in_progress' },
+      where: { id: backupId, fencingToken: token, status: from, deleteRequestedAt: null },
       data: {
         status: 'completed',
         activeKey: null,

@@ -17,6 +17,7 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     // Starts the shared database servers lazily and ends them with the run.
     globalSetup: ['test/support/global-setup.ts'],
+    setupFiles: ['test/support/own-temp-folder.ts'],
     reporters: ['default', './test/support/figures-reporter.ts'],
     // Real servers start within these; a single test that needs longer says so itself.
     testTimeout: 120_000,

@@ -2,7 +2,7 @@
  * Keeps the database servers of one test run: a test file that needs one asks over a socket, the first asker starts it, all share it.
  * The servers are children of the runner's main process and die with it, however it ends.
  */
-import { chmodSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,6 +46,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   sweepDeadRuns();
   const dir = mkdtempSync(join(tmpdir(), PREFIX));
   chmodSync(dir, 0o711);
+  // The files' own temporary folders; servers that run as another user must be able to pass.
+  mkdirSync(join(dir, 't'), { mode: 0o711 });
   writeStateFile(join(dir, 'run.json'), JSON.stringify(markProcess(process.pid)));
 
   const servers = new Map<EngineProduct, Promise<EngineServer>>();

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { loadConfig } from '../config.js';
 import { isTidemarkError, TidemarkError } from '../domain/errors.js';
@@ -166,13 +167,27 @@ function printFiles(manifest: Manifest, files: readonly ExtractedFile[], json: b
   }
   for (const file of files) console.log(`${file.path}  ${file.bytes} bytes  sha256 ${file.sha256}`);
   console.log(
-    `Verified: every object and every byte is what was written at ${manifest.completedAt}. ${hint(manifest)}`,
+    `Verified: every object and every byte is what was written at ${manifest.completedAt}. ${hint(manifest, files)}`,
   );
 }
 
 /** How to load it without Tidemark. */
-function hint(manifest: Manifest): string {
+function hint(manifest: Manifest, files: readonly ExtractedFile[]): string {
   const { engine, version } = manifest.source;
-  if (engine === 'postgresql') return `Load it with pg_restore of PostgreSQL ${version.split('.')[0]} or later.`;
-  return `Load it with the ${engine === 'mysql' ? 'mysql' : 'mariadb'} client of version ${version} or later.`;
+  const dumpNames = new Set(manifest.artifacts.filter(({ role }) => role === 'dump').map(({ name }) => name));
+  // In the manifest's order, which is that of loading.
+  const dumps = files.map(({ path }) => path).filter((path) => dumpNames.has(basename(path)));
+  const paths = dumps.map(shellWord).join(' ');
+  if (engine === 'postgresql') {
+    return `Load it with pg_restore of PostgreSQL ${version.split('.')[0]} or later:\n  pg_restore --exit-on-error --dbname DATABASE ${paths}`;
+  }
+  const client = engine === 'mysql' ? 'mysql' : 'mariadb';
+  const several = dumps.length > 1 ? ', all files in this order, into an empty database' : ', into an empty database';
+  // Without --binary-mode NUL bytes are refused; without --comments routines lose theirs.
+  const flags = '--binary-mode --comments --default-character-set=utf8mb4 --max-allowed-packet=1G';
+  return `Load it with the ${client} client of version ${version} or later${several}:\n  cat ${paths} | ${client} ${flags} DATABASE`;
+}
+
+function shellWord(text: string): string {
+  return /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -117,7 +117,9 @@ export const backupRoutes: Route[] = [
     tag: 'Backups',
     summary: "Download the engine's own file",
     description:
-      'Decrypted and verified while it is sent; when a check fails the connection breaks, so that a bad file never looks complete.',
+      'Decrypted and verified while it is sent; when a check fails the connection breaks, so that a bad file never looks complete. ' +
+      'A backup of MySQL or MariaDB that has several SQL files (see `/files`) comes as one, in the order of loading; load it into an empty ' +
+      'database with the client flags `--binary-mode --comments --default-character-set=utf8mb4`.',
     scope: 'operate',
     params: { id: 'backup' },
     query: downloadQuery,

@@ -141,25 +141,34 @@ export function describeApi(routes: readonly Route[], version: string): OpenApiD
   for (const route of routes) {
     paths[route.path] = { ...paths[route.path], [route.method]: describeOperation(route) };
   }
-  return createDocument({
-    openapi: '3.1.0',
-    info: {
-      title: 'Tidemark',
-      version,
-      description:
-        'Backups and proven restores of PostgreSQL, MySQL and MariaDB.\n\n' +
-        'Lists answer `{items, nextCursor}`, newest first. A POST that starts work answers 202 with the resource, which is read by GET ' +
-        'until it settles. Errors are RFC 9457 problem documents; `type` leads to a page about the code.',
-      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-    },
-    servers: [{ url: '/' }],
-    tags: [...new Set([...routes.map((route) => route.tag), 'Service'])].map((name) => ({ name })),
-    paths: { ...paths, ...servicePaths },
-    components: {
-      securitySchemes: {
-        token: { type: 'http', scheme: 'bearer', description: 'A token made with POST /v1/tokens.' },
-        session: { type: 'apiKey', in: 'cookie', name: 'tidemark_session', description: 'Set by POST /v1/sessions.' },
+  return createDocument(
+    {
+      openapi: '3.1.0',
+      info: {
+        title: 'Tidemark',
+        version,
+        description:
+          'Backups and proven restores of PostgreSQL, MySQL and MariaDB.\n\n' +
+          'Lists answer `{items, nextCursor}`, newest first. A POST that starts work answers 202 with the resource, which is read by GET ' +
+          'until it settles. Errors are RFC 9457 problem documents; `type` leads to a page about the code.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url: '/' }],
+      tags: [...new Set([...routes.map((route) => route.tag), 'Service'])].map((name) => ({ name })),
+      paths: { ...paths, ...servicePaths },
+      components: {
+        securitySchemes: {
+          token: { type: 'http', scheme: 'bearer', description: 'A token made with POST /v1/tokens.' },
+          session: { type: 'apiKey', in: 'cookie', name: 'tidemark_session', description: 'Set by POST /v1/sessions.' },
+        },
       },
     },
-  });
+    {
+      // The bounds of every JavaScript integer say nothing, and the explorer would show them as the example: "port": -9007199254740991.
+      override: ({ jsonSchema }) => {
+        if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+        if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+      },
+    },
+  );
 }

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { allRoutes } from '../../src/api/routers/all-routes.js';
 import { startApi } from '../../src/api/start-api.js';
 import { loadConfig } from '../../src/config.js';
+import { createRestoreSchema } from '../../src/domain/schemas/restores.js';
 import { newMasterKey } from '../../src/keys/master-key.js';
 import { createLogger } from '../../src/platform/logger.js';
 import { databaseInput, useApi } from '../support/api-stack.js';
@@ -79,6 +80,13 @@ describe('service pages', () => {
   it('leads who opens its bare address to the explorer', async () => {
     const answer = await api.call('GET', '/', { token: null });
     expect([answer.status, answer.headers.get('location')]).toEqual([302, '/docs']);
+  });
+
+  it('describes itself with examples that its own checks take, and without bounds that bound nothing', async () => {
+    const { text, body } = await api.call('GET', '/openapi.json', { token: null });
+    expect(text).not.toContain(String(Number.MAX_SAFE_INTEGER));
+    const example = createRestoreSchema.parse(body.components.schemas.CreateRestore.example);
+    expect(example.target?.kind).toBe('server');
   });
 
   it('serves the API explorer from itself alone', async () => {

@@ -108,7 +108,15 @@ export const createRestoreSchema = z
       .default(24)
       .meta({ description: 'How long the former content stays revertible.' }),
   })
-  .meta({ id: 'CreateRestore', description: 'Puts a source into a target.' });
+  .meta({
+    id: 'CreateRestore',
+    description: 'Puts a source into a target.',
+    // The harmless one: what the explorer would make up by itself restores over the original.
+    example: {
+      source: { kind: 'backup', backupId: 'bkp_0123456789abcdef' },
+      target: { kind: 'server', databaseId: 'db_0123456789abcdef', database: 'shop_restored' },
+    },
+  });
 export type CreateRestore = z.infer<typeof createRestoreSchema>;
 
 export const listRestoresQuery = z.strictObject({

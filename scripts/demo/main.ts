@@ -48,9 +48,9 @@ try {
   });
   const results = await protectAll(service, sources);
   printResults(results);
-  printAddresses(service.run(), service.home);
   failed = results.length === 0 || results.some((result) => !result.equal);
   if (stayUp) {
+    printAddresses(service.run(), service.home);
     say('\nEverything keeps running: open the addresses above. Ctrl-C stops it.');
     await untilAborted(stopping.signal);
   }

@@ -18,7 +18,7 @@ export function printResults(results: readonly DemoResult[]): void {
       `${result.seconds.toFixed(1)} s`,
       result.restoredName,
       result.tables,
-      result.rows,
+      BigInt(result.rows).toLocaleString('en'),
       result.equal ? 'equal' : 'DIFFERENT',
       result.proof ?? 'none',
     ]);

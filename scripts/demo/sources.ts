@@ -110,6 +110,7 @@ async function fillMysql(server: EngineServer, password: string, tables: readonl
   await loadMysql({ host, port, user: 'tidemark', password, database: DATABASE }, tables);
 }
 
+/** With the one row that a trigger records: each loader ends by renaming a place. The table at the end counts it too. */
 function countRows(tables: readonly DemoTable[]): string {
-  return tables.reduce((sum, table) => sum + table.rows.length, 0).toLocaleString('en');
+  return tables.reduce((sum, table) => sum + table.rows.length, 1).toLocaleString('en');
 }

@@ -60,7 +60,7 @@ export async function restoreBeside(
   how: 'registered' | 'connection',
   watcher: Watcher,
 ): Promise<Outcome> {
-  const { account, proxy } = sourceOf(world, subject.product);
+  const { account, admin, proxy } = sourceOf(world, subject.product);
   const name = `${subject.name} copy`;
   const target =
     how === 'registered'
@@ -78,7 +78,7 @@ export async function restoreBeside(
   if (row.status === 'completed') {
     hold(row.proof === 'source' || row.proof === 'continuity', `${row.id} is completed without a proof`);
     matchMoment(backup, await verifyLedger(account, name, subject.ledger), `${row.id} of ${backup.id}`);
-    await dropDatabase(account, name);
+    await dropDatabase(admin, name);
   } else {
     const names = await listDatabases(account);
     hold(!names.includes(name), `${row.id} is ${row.status} (${code}) and left its target ${name}`);

@@ -47,6 +47,8 @@ export type Source = {
   readonly product: EngineProduct;
   readonly server: EngineServer;
   readonly account: Account;
+  /** Superuser; for tidying up after a round. */
+  readonly admin: Account;
   readonly proxy: TcpProxy;
 };
 
@@ -151,7 +153,7 @@ async function startSource(product: EngineProduct, dataDir: string): Promise<Sou
       await sql.query(`create user tidemark@'127.0.0.1' identified by '${password}'`);
       await sql.query(`grant all privileges on *.* to tidemark@'127.0.0.1'`);
     });
-    return { product, server, proxy, account: { engine, port, username: 'tidemark', password } };
+    return { product, server, proxy, admin, account: { engine, port, username: 'tidemark', password } };
   } catch (error) {
     await server.kill();
     throw error;
@@ -207,8 +209,8 @@ export async function createSubject(world: World, product: EngineProduct, random
 
 /** Drops the database and what was kept beside it; its backups stay in the store. */
 export async function dropSubject(world: World, subject: Subject): Promise<void> {
-  const { account } = sourceOf(world, subject.product);
-  for (const name of [subject.name, ...subject.aside]) await dropDatabase(account, name);
+  const { admin } = sourceOf(world, subject.product);
+  for (const name of [subject.name, ...subject.aside]) await dropDatabase(admin, name);
   world.subjects.delete(subject.product);
 }
 

@@ -9,6 +9,14 @@ export const HOLD_LIMIT_MS = 1_800;
 /** How long the lock itself may be waited for, in milliseconds: writes queue behind a waiting lock as behind a held one. */
 const WAIT_LIMIT_MS = 1_300;
 
+/**
+ * The server itself ends the connection, and with it the lock, when nothing is heard of us for so long (seconds): a worker that is stopped,
+ * or whose host is gone, could otherwise hold up every write until the network notices, which takes hours.
+ */
+const SILENCE_SECONDS = 3;
+/** As `openSession` sets it. */
+const USUAL_SILENCE_SECONDS = 86_400;
+
 /** A short stop of writes to one database. */
 export type Hold = {
   /** Milliseconds left until it must be released. */
@@ -41,13 +49,14 @@ async function take(control: Session, helper: Session, statement: string): Promi
     void helper.raw(`KILL QUERY ${control.id}`).catch(() => {});
   }, WAIT_LIMIT_MS);
   try {
-    await control.raw('SET SESSION lock_wait_timeout = 1');
+    await control.raw(`SET SESSION lock_wait_timeout = 1, SESSION wait_timeout = ${SILENCE_SECONDS}`);
     await control.raw(statement);
   } catch (error) {
     const number = serverErrorNumber(error);
     if (number !== null && (deniedNumbers.has(number) || busyNumbers.has(number))) {
       // A FLUSH that was interrupted half-way may still hold its first lock.
       await control.raw('UNLOCK TABLES');
+      await control.raw(`SET SESSION wait_timeout = ${USUAL_SILENCE_SECONDS}`);
       const message = String((error as { sqlMessage?: unknown }).sqlMessage ?? '');
       return { refused: deniedNumbers.has(number) ? 'denied' : 'busy', message };
     }
@@ -59,6 +68,7 @@ async function take(control: Session, helper: Session, statement: string): Promi
     left: () => HOLD_LIMIT_MS - (performance.now() - since),
     release: async () => {
       await control.rows('UNLOCK TABLES', [], 'Releasing the lock failed');
+      await control.rows(`SET SESSION wait_timeout = ${USUAL_SILENCE_SECONDS}`);
     },
   };
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { ErrorCode } from '../domain/errors.js';
 import { errorTable, isTidemarkError } from '../domain/errors.js';
+import { hideKnownWarnings } from '../platform/known-warnings.js';
 
 /**
  * Each command is loaded only when it is asked for (or for the help): `tidemark doctor` must answer where the libraries of a worker
@@ -40,6 +41,8 @@ function explain(error: unknown): string {
   if (error instanceof Error) return `An unexpected error: ${error.stack ?? error.message}\n`;
   return `An unexpected error: ${String(error)}\n`;
 }
+
+hideKnownWarnings();
 
 const program = new Command('tidemark')
   .description('Backups and proven restores of PostgreSQL, MySQL and MariaDB')

@@ -39,10 +39,27 @@ async function dropSubscriptions(scope: RestoreScope, database: string): Promise
   }
 }
 
+/**
+ * Ends all sessions in the databases, waiting for each: a rename or a drop is refused while one is left. Not the workers of autovacuum,
+ * which only a superuser may end: rename and drop end them by themselves.
+ */
+export function endSessions(names: readonly string[]): string {
+  return `SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
+    WHERE pid <> pg_catalog.pg_backend_pid() AND backend_type <> 'autovacuum worker' AND datname IN (${names.map(quoteText).join(', ')})`;
+}
+
 /** Drops a database with the sessions in it. One that is gone already is a success. */
 export async function dropDatabase(scope: RestoreScope, database: string): Promise<void> {
+  const { maintenance } = scope;
   await dropSubscriptions(scope, database);
-  await scope.maintenance.run(`DROP DATABASE IF EXISTS ${quoteName(database)} WITH (FORCE)`);
+  try {
+    await maintenance.run(`DROP DATABASE IF EXISTS ${quoteName(database)} WITH (FORCE)`);
+  } catch (error) {
+    // FORCE is denied to everybody but superusers while autovacuum is at work in the database, which it often is after a load.
+    if ((error as { code?: unknown }).code !== '42501') throw error;
+    await maintenance.rows(endSessions([database]));
+    await maintenance.run(`DROP DATABASE IF EXISTS ${quoteName(database)}`);
+  }
 }
 
 /** Drops kept former content; a name that is not ours to drop is refused. */

@@ -2,6 +2,7 @@ import { TidemarkError } from '../../domain/errors.js';
 import type { SwapPlan, SwapStep } from '../engine.js';
 import type { TextRow } from './connect.js';
 import { changeProperties, readOuterProperties } from './database-properties.js';
+import { endSessions } from './drop-database.js';
 import { quoteName, quoteText } from './quote.js';
 import type { RestoreScope } from './restore-scope.js';
 
@@ -10,12 +11,6 @@ async function findDatabase(scope: RestoreScope, name: string): Promise<TextRow 
     `SELECT oid::text, datname, datallowconn FROM pg_catalog.pg_database WHERE datname = ${quoteText(name)}`,
   );
   return row ?? null;
-}
-
-/** Ends all sessions in the databases, waiting for each: a rename is refused while one is left. Needs the doors shut before. */
-function endSessions(names: readonly string[]): string {
-  return `SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
-    WHERE pid <> pg_catalog.pg_backend_pid() AND datname IN (${names.map(quoteText).join(', ')})`;
 }
 
 const rename = (from: string, to: string) => `ALTER DATABASE ${quoteName(from)} RENAME TO ${quoteName(to)}`;

@@ -64,7 +64,14 @@ export type DumpPart = {
    * Starts the tool. `stdout` must be consumed; `done` settles after stdout ended, the child was reaped, its exit code was 0 and the
    * end marker was seen; it rejects with `dump_failed` or `dump_incomplete` otherwise. Nothing counts before `done` has resolved.
    */
-  start(): { readonly stdout: Readable; readonly done: Promise<void> };
+  start(): StartedPart;
+};
+
+export type StartedPart = {
+  readonly stdout: Readable;
+  readonly done: Promise<void>;
+  /** Takes chunks of `stdout` back, once nobody will read them any more, to fill them again. Calling it is a courtesy. */
+  readonly release?: (chunk: Buffer) => void;
 };
 
 /**

@@ -9,6 +9,7 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { inheritedEnvironment } from '../config.js';
+import { ChildOutput } from './child-output.js';
 import { hideSecrets } from './hide-secrets.js';
 
 /** How much of a child's stderr is kept, in bytes. The end is kept: tools print the reason last. */
@@ -29,8 +30,11 @@ export interface SpawnChildOptions {
   /** Default `/`: a child must not depend on where the service was started. */
   readonly cwd?: string;
   readonly stdin?: 'pipe' | 'ignore';
-  /** `pipe` (default): the caller MUST read it. `tail`: kept with stderr. `ignore`: thrown away. Not used with `logFile`. */
-  readonly stdout?: 'pipe' | 'tail' | 'ignore';
+  /**
+   * `pipe` (default): the caller MUST read it. `tail`: kept with stderr. `ignore`: thrown away. Not used with `logFile`.
+   * `openChildOutput()` is for gigabytes: the caller MUST read it, and destroy it when it never comes to this call.
+   */
+  readonly stdout?: 'pipe' | 'tail' | 'ignore' | ChildOutput;
   /** Both outputs are appended to this file (created 0600 by the caller's user); `stderr` of the result is then the end of what was added. */
   readonly logFile?: string;
   /** Opens a Node channel to the child (which must be Node) and hands over what it sends. */
@@ -66,7 +70,7 @@ export interface Child {
   readonly pid: number | undefined;
   /** null unless `stdin: 'pipe'`. */
   readonly stdin: Writable | null;
-  /** null unless `stdout: 'pipe'`. */
+  /** null unless `stdout` is 'pipe' or an output of the caller's own. */
   readonly stdout: Readable | null;
   /** The end of stderr so far. */
   stderrTail(): string;
@@ -93,6 +97,7 @@ export function spawnChild(options: SpawnChildOptions): Child {
   const stdinMode = options.stdin ?? 'ignore';
   const stdoutMode = options.stdout ?? 'pipe';
   const output = log ? log.fd : 'pipe';
+  const channel = stdoutMode instanceof ChildOutput ? stdoutMode.takeChildEnd() : null;
   let child: ReturnType<typeof spawn>;
   try {
     child = spawn(command, args, {
@@ -100,7 +105,7 @@ export function spawnChild(options: SpawnChildOptions): Child {
       env: { ...inheritedEnvironment(), HOME: '/nonexistent', ...options.env },
       stdio: [
         stdinMode,
-        log ? output : stdoutMode === 'ignore' ? 'ignore' : 'pipe',
+        log ? output : (channel?.stream ?? (stdoutMode === 'ignore' ? 'ignore' : 'pipe')),
         output,
         ...(options.onMessage ? (['ipc'] as const) : []),
       ],
@@ -108,6 +113,8 @@ export function spawnChild(options: SpawnChildOptions): Child {
     });
   } finally {
     if (log) closeSync(log.fd);
+    // The child has its own; while ours is open, its output would not end with it.
+    channel?.close();
   }
 
   // A reader or writer that is not there when a stream fails must not take the service down; `exited` tells the story.
@@ -169,7 +176,12 @@ export function spawnChild(options: SpawnChildOptions): Child {
     label: options.label,
     pid: child.pid,
     stdin: child.stdin,
-    stdout: stdoutMode === 'pipe' && !log ? child.stdout : null,
+    stdout:
+      stdoutMode instanceof ChildOutput
+        ? stdoutMode
+        : stdoutMode === 'pipe' && !log
+          ? (child.stdout as Readable)
+          : null,
     stderrTail,
     exited,
     kill,

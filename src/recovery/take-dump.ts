@@ -84,7 +84,7 @@ async function writeParts(options: TakeDumpOptions, signal: AbortSignal): Promis
 
 async function writePart(options: TakeDumpOptions, part: DumpPart, signal: AbortSignal): Promise<Artifact> {
   signal.throwIfAborted();
-  const { stdout, done } = part.start();
+  const { stdout, done, release } = part.start();
   return await writeArtifact({
     ...storageOf(options),
     name: part.name,
@@ -92,6 +92,7 @@ async function writePart(options: TakeDumpOptions, part: DumpPart, signal: Abort
     tool: part.tool,
     source: stdout,
     sourceDone: done,
+    ...(release ? { release } : {}),
     signal,
     onBytes: options.onBytes,
   });

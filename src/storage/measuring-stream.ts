@@ -7,7 +7,8 @@ export class MeasuringStream extends Transform {
   private readonly hash = createHash('sha256');
 
   constructor() {
-    super({ readableHighWaterMark: 1024 * 1024, writableHighWaterMark: 1024 * 1024 });
+    // Chunk by chunk: whoever reads a stream of bytes gets all that waits joined into a new buffer.
+    super({ readableObjectMode: true, readableHighWaterMark: 4, writableHighWaterMark: 1024 * 1024 });
   }
 
   /** Hex; once, after the end. */

@@ -30,6 +30,8 @@ export type WriteArtifact = {
   readonly source: Readable;
   /** The end of the tool behind `source` (`DumpPart.start().done`): an object is completed only after it has resolved. */
   readonly sourceDone?: Promise<unknown>;
+  /** Told of each chunk of `source` that is not needed any more: its buffer may be filled again. */
+  readonly release?: (chunk: Buffer) => void;
   /** null: the plan is not encrypted. */
   readonly key: WrappingKey | null;
   readonly context: BackupContext;
@@ -78,7 +80,7 @@ async function writeObject(options: WriteArtifact, source: PlainSource, index: n
   const encryptor = key ? [encryptStream({ name: key.id, bytes: key.bytes }, objectContext(options.context, at))] : [];
   const stored = new MeasuringStream();
   const flow = pipeline([compressor, ...encryptor, stored], { signal });
-  const feed = feedInBatches(source.nextObject(), compressor);
+  const feed = feedInBatches(source.nextObject(), compressor, options.release);
   const upload = destination.upload(at, stored, { signal }).catch((error: unknown) => {
     source.cut();
     throw error;

@@ -64,7 +64,8 @@ export class ArchiveScanner {
       }
       data = this.head.subarray(at);
       if (this.mode === 'contents') {
-        this.head = data;
+        // A copy: the chunk's buffer is filled again.
+        this.head = Buffer.from(data);
         return;
       }
       this.head = Buffer.alloc(0);
@@ -199,7 +200,8 @@ export class ArchiveTap extends Transform {
   private told = false;
 
   constructor(onContents: (entries: readonly ArchiveEntry[]) => void = () => {}) {
-    super({ highWaterMark: 1024 * 1024 });
+    // Chunk by chunk: whoever reads a stream of bytes gets all that waits joined into a new buffer.
+    super({ writableHighWaterMark: 1024 * 1024, readableObjectMode: true, readableHighWaterMark: 1 });
     this.onContents = onContents;
   }
 
@@ -210,7 +212,9 @@ export class ArchiveTap extends Transform {
         this.told = true;
         this.onContents(this.scanner.entries);
       }
-      done(null, chunk);
+      // Nothing: the question whether all before it has been seen.
+      if (chunk.length === 0) done();
+      else done(null, chunk);
     } catch (error) {
       done(error as Error);
     }

@@ -1,6 +1,8 @@
 import { finished } from 'node:stream/promises';
 import { TidemarkError } from '../../domain/errors.js';
 import type { Fingerprint } from '../../domain/fingerprint.js';
+import type { ChildOutput } from '../../platform/child-output.js';
+import { openChildOutput } from '../../platform/child-output.js';
 import type { Child } from '../../platform/spawn-child.js';
 import { spawnChild } from '../../platform/spawn-child.js';
 import type { DatabaseConnection, DumpPart, DumpSession, EngineContext } from '../engine.js';
@@ -101,6 +103,7 @@ const DUMP_START_WAIT_MS = 2_000;
 class ArchiveDump {
   readonly part: DumpPart;
   private child: Child | null = null;
+  private output: ChildOutput | null = null;
   private started: Promise<void>;
   private markStarted: () => void = () => {};
   private contents: Promise<readonly ArchiveEntry[] | null>;
@@ -148,7 +151,7 @@ class ArchiveDump {
     const done = this.run(tap).finally(() => this.tellContents(null));
     // The caller may await it only after it has read stdout to the end.
     done.catch(() => {});
-    return { stdout: tap, done };
+    return { stdout: tap, done, release: (chunk) => this.output?.giveBack(chunk) };
   }
 
   private async run(tap: ArchiveTap): Promise<void> {
@@ -157,7 +160,11 @@ class ArchiveDump {
     try {
       const environment = await libpqEnvironment(connection, context, snapshot);
       cleanUp = environment.cleanUp;
-      if (this.closed) throw new TidemarkError('cancelled', 'The run was cancelled.');
+      const output = await openChildOutput(context.scratchDir);
+      this.output = output;
+      output.on('error', (error) => tap.destroy(error));
+      tap.once('close', () => output.destroy());
+      if (this.closed || tap.destroyed) throw new TidemarkError('cancelled', 'The run was cancelled.');
       const child = spawnChild({
         command: toolCommand(snapshot.tools, 'pg_dump'),
         // Uncompressed: zstd follows, and packs better what nothing has packed before.
@@ -169,14 +176,14 @@ class ArchiveDump {
           `--lock-wait-timeout=${LOCK_WAIT_MS}`,
         ],
         env: environment.env,
+        stdout: output,
         label: `pg_dump of ${snapshot.database}`,
         redact: [connection.password],
         signal: context.signal,
       });
       this.child = child;
-      child.stdout?.on('error', (error) => tap.destroy(error));
-      child.stdout?.pipe(tap, { end: false });
-      const ended = child.stdout ? finished(child.stdout, { writable: false }).catch(() => {}) : Promise.resolve();
+      output.pipe(tap, { end: false });
+      const ended = finished(output, { writable: false }).catch(() => {});
       tap.once('close', () => {
         // The reader gave up, or the bytes were no archive.
         if (!tap.readableEnded) void child.kill();
@@ -209,6 +216,7 @@ class ArchiveDump {
       if (!tap.destroyed) tap.destroy(error instanceof Error ? error : undefined);
       throw error;
     } finally {
+      this.output?.destroy();
       await cleanUp();
     }
   }

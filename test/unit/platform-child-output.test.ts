@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ChildOutput } from '../../src/platform/child-output.js';
+import { BATCH_BYTES, openChildOutput } from '../../src/platform/child-output.js';
+import { spawnChild } from '../../src/platform/spawn-child.js';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'tm-child-output-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const run = (stdout: ChildOutput, script: string) =>
+  spawnChild({ command: 'bash', args: ['-c', script], env: {}, stdout, label: 'bash' });
+
+/** 20 MiB and a bit, no two MiB of which are alike. */
+const LINES = 'seq -f "%012.0f some text that a row may hold" 1 500000';
+
+describe('the output of a child in buffers that are used again', () => {
+  it('holds every byte in order, also for a reader that is slower than the child and gives all buffers back', async () => {
+    const expected = createHash('sha256');
+    for (let i = 1; i <= 500_000; i += 1)
+      expected.update(`${String(i).padStart(12, '0')} some text that a row may hold\n`);
+    const output = await openChildOutput(dir);
+    const child = run(output, LINES);
+    const found = createHash('sha256');
+    const buffers = new Set<ArrayBufferLike>();
+    let chunks = 0;
+    for await (const chunk of output as AsyncIterable<Buffer>) {
+      if (chunks % 4 === 0) await delay(20);
+      found.update(chunk);
+      buffers.add(chunk.buffer);
+      output.giveBack(chunk);
+      chunks += 1;
+    }
+    expect(found.digest('hex')).toBe(expected.digest('hex'));
+    expect((await child.exited).code).toBe(0);
+    expect(chunks).toBeGreaterThan(15);
+    expect(buffers.size).toBeLessThan(6);
+  });
+
+  it('does not touch a buffer that was not given back', async () => {
+    const output = await openChildOutput(dir);
+    run(output, LINES);
+    const kept: { chunk: Buffer; hash: string }[] = [];
+    const hash = (chunk: Buffer) => createHash('sha256').update(chunk).digest('hex');
+    for await (const chunk of output as AsyncIterable<Buffer>) kept.push({ chunk, hash: hash(chunk) });
+    for (const { chunk, hash: before } of kept) expect(hash(chunk)).toBe(before);
+  });
+
+  it('hands on what a child wrote before it fell silent, and what comes after', async () => {
+    const output = await openChildOutput(dir);
+    run(output, 'printf one; sleep 0.3; printf two; sleep 0.3; printf three');
+    const chunks: string[] = [];
+    for await (const chunk of output as AsyncIterable<Buffer>) chunks.push(chunk.toString());
+    expect(chunks).toEqual(['one', 'two', 'three']);
+  });
+
+  it('ends with a child that could not be started', async () => {
+    const output = await openChildOutput(dir);
+    const child = spawnChild({ command: '/nonexistent/program', args: [], env: {}, stdout: output, label: 'missing' });
+    expect(await output.toArray()).toEqual([]);
+    expect((await child.exited).code).not.toBe(0);
+  });
+
+  it('ends the child when the reader goes away', async () => {
+    const output = await openChildOutput(dir);
+    const child = run(output, 'exec yes');
+    for await (const chunk of output as AsyncIterable<Buffer>) {
+      expect(chunk.length).toBe(BATCH_BYTES);
+      break;
+    }
+    expect((await child.exited).signal ?? (await child.exited).code).not.toBe(0);
+  });
+
+  it('works below a folder whose path is too long for a socket and leaves nothing there', async () => {
+    const deep = mkdtempSync(join(mkdtempSync(join(dir, 'd'.repeat(100))), 'e'.repeat(100)));
+    const output = await openChildOutput(deep);
+    run(output, 'printf done');
+    expect(Buffer.concat(await output.toArray()).toString()).toBe('done');
+    expect(readdirSync(deep)).toEqual([]);
+  });
+});

@@ -3,6 +3,7 @@ import { activities, withSummary } from './activity-options.js';
 import { closeAsFailed, toRunError } from './failures.js';
 import type { RestoreInput, RunResult } from './messages.js';
 import { contentText, countText, Story, shutOutText, sizeText } from './story.js';
+import { undoSwapWhatever, withStuck } from './undo-swap.js';
 
 /**
  * One restore: checked and built beside its target, compared, then put in place by a journal. Until the swap nothing of the target
@@ -37,7 +38,7 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
     return await finish(restoreId, prepared.way, story);
   } catch (error) {
     const reason = toRunError(error);
-    const result = await CancellationScope.nonCancellable(() => cleanUp(restoreId, reason));
+    const result = await CancellationScope.nonCancellable(() => cleanUp(restoreId, reason, story));
     story.status(result.status);
     story.tell(result.status === 'completed' ? 'Was in place before it ended; kept.' : `Ended: ${reason.message}`);
     if (result.status === 'completed') return result;
@@ -66,13 +67,14 @@ async function putInPlace(restoreId: string, way: 'staged' | 'direct', story: St
 }
 
 /** Undoes an unfinished swap, drops the staging database, settles the row. The order matters: the row must not free its target before. */
-async function cleanUp(restoreId: string, reason: ReturnType<typeof toRunError>): Promise<RunResult> {
-  const undo = await activities.undo.undoSwap({ restoreId, purpose: 'swap' }).catch((error: unknown) => {
-    log.error('a swap could not be undone', { restoreId, code: toRunError(error).code });
-    return { undone: false, completed: false };
-  });
+async function cleanUp(restoreId: string, reason: ReturnType<typeof toRunError>, story: Story): Promise<RunResult> {
+  const undo = await undoSwapWhatever(restoreId, 'swap', story);
   if (undo.completed) {
     return await activities.catalog.settleRestore({ restoreId, status: 'completed', error: null });
+  }
+  if (undo.stuck !== null) {
+    const error = withStuck(reason, undo.stuck);
+    return await activities.catalog.settleRestore({ restoreId, status: 'failed', error });
   }
   await activities.cleanUp.dropStaging({ restoreId }).catch((error: unknown) => {
     log.warn('a staging database is left to housekeeping', { restoreId, code: toRunError(error).code });

@@ -3,6 +3,7 @@ import { activities } from './activity-options.js';
 import { closeAsFailed, toRunError } from './failures.js';
 import type { RevertInput, RunResult } from './messages.js';
 import { Story, shutOutText } from './story.js';
+import { undoSwapWhatever, withStuck } from './undo-swap.js';
 
 /** Puts the former content of a restored database back; what the restore had put there is kept aside for the same time. */
 export async function revert(input: RevertInput): Promise<RunResult> {
@@ -18,13 +19,14 @@ export async function revert(input: RevertInput): Promise<RunResult> {
       return { status: 'completed', code: null };
     } catch (error) {
       const reason = toRunError(error);
-      const undo = await activities.undo.undoSwap({ restoreId, purpose: 'revert' }).catch(() => ({ completed: false }));
+      const undo = await undoSwapWhatever(restoreId, 'revert', story);
       if (undo.completed) {
         await activities.catalog.settleRevert({ restoreId, error: null });
         story.status('completed');
         return { status: 'completed', code: null };
       }
-      await activities.catalog.settleRevert({ restoreId, error: reason });
+      const told = undo.stuck === null ? reason : withStuck(reason, undo.stuck);
+      await activities.catalog.settleRevert({ restoreId, error: told });
       story.tell(`Ended: ${reason.message}`);
       story.status('failed');
       throw closeAsFailed(reason);

@@ -88,6 +88,37 @@ describe('the restore and revert workflows', () => {
     expect(done.calls).not.toContain('dropStaging');
   });
 
+  test('an undoing that is refused is tried again, and nothing is dropped or settled before it is done', async () => {
+    const scripted = scriptActivities({
+      swapIn: [failure('authentication_failed')],
+      undoSwap: [failure('authentication_failed'), failure('secret_missing'), { undone: true, completed: false }],
+    });
+    expect(typeOf(await run('restore', scripted))).toBe('authentication_failed');
+    const last = ['swapIn', 'undoSwap', 'undoSwap', 'undoSwap', 'dropStaging', 'settleRestore'];
+    expect(scripted.calls.slice(-6)).toEqual(last);
+  });
+
+  test('a swap that cannot be undone for a week keeps its staging database, and the row says so', async () => {
+    const scripted = scriptActivities({
+      swapIn: [failure('authentication_failed')],
+      undoSwap: [failure('authentication_failed', 'The login was refused.')],
+    });
+    expect(typeOf(await run('restore', scripted))).toBe('authentication_failed');
+    expect(scripted.calls).not.toContain('dropStaging');
+    const [settled] = scripted.inputs('settleRestore') as { status: string; error: { message: string } }[];
+    expect(settled?.status).toBe('failed');
+    expect(settled?.error.message).toMatch(/half done and could not be undone: The login was refused/);
+  });
+
+  test('a revert is not settled before its undoing is done', async () => {
+    const scripted = scriptActivities({
+      revertRestore: [failure('authentication_failed')],
+      undoSwap: [failure('authentication_failed'), { undone: true, completed: false }],
+    });
+    expect(typeOf(await run('revert', scripted))).toBe('authentication_failed');
+    expect(scripted.calls).toEqual(['revertRestore', 'undoSwap', 'undoSwap', 'settleRevert']);
+  });
+
   test('a staging database that cannot be dropped does not keep the row from settling', async () => {
     const scripted = scriptActivities({
       compareStaging: [failure('restore_mismatch')],

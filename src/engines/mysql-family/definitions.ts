@@ -124,7 +124,7 @@ export async function triggersOf(session: Session, schema: string): Promise<Obje
   const found: ObjectDefinition[] = [];
   for (const row of await listTriggers(session, schema)) {
     const trigger = await showCreate(session, 'TRIGGER', 'trigger', row.name ?? '', row.definer ?? null);
-    found.push({ ...trigger, statement: plainTrigger(trigger.statement) });
+    found.push({ ...trigger, statement: plainTrigger(trigger.statement, row.table_name ?? '') });
   }
   return found;
 }

@@ -55,7 +55,6 @@ async function plan(
     await refuseTaken(scope, names.outgoing, 'former content');
   }
   const steps = exchangeSteps({
-    brand: scope.brand,
     incoming: names.incoming,
     targetName: names.target,
     target,

@@ -4,17 +4,22 @@ import { serverErrorNumber, toEngineError } from './failures.js';
 import { notGrantedNumbers } from './grant-statements.js';
 import type { ProgramHead } from './programs.js';
 import { parseProgram } from './programs.js';
-import { quoteName } from './quote.js';
+import { quoteIn, quoteName } from './quote.js';
 import { NOTES_TABLE } from './restore-names.js';
 import type { RestoreScope } from './restore-scope.js';
 import type { Session } from './session.js';
 import { openSession } from './session.js';
+import { parseWay } from './table-moves.js';
 
 /** How long a statement of a swap may wait for the transactions of applications, in seconds. Applications wait behind it. */
 const LOCK_WAIT_SECONDS = 20;
 
-/** What a probe names is not there (yet, or any more), or not among the tables that this session has locked: the step does not stand. */
-const missingNumbers = new Set([1049, 1146, 1100]);
+/** What a probe names is not there (yet, or any more): the step does not stand. */
+const missingNumbers = new Set([1049, 1146]);
+/** A rename of tables either happened or not; of other steps a part may have been done, and their reverts are harmless. */
+const renames = new Set(['hide-tables', 'move-tables', 'show-tables']);
+/** How often a table that an application made in the way of a rename is moved aside. */
+const WAY_TRIES = 5;
 /** What a view may still lack while others are made: table, valid view, column, function. */
 const retryNumbers = new Set([1146, 1356, 1054, 1305]);
 
@@ -76,7 +81,22 @@ async function createProgram(session: Session, head: ProgramHead, statement: str
   }
 }
 
+/** See makeWay(). */
+async function moveAside(session: Session, way: NonNullable<ReturnType<typeof parseWay>>): Promise<void> {
+  const rows = await session.raw('SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?', [
+    way.database,
+  ]);
+  const wanted = new Set(way.names);
+  for (const { name } of rows) {
+    if (!name || !wanted.has(name)) continue;
+    const aside = `${[...name].slice(0, 40).join('')}__made_${Date.now()}`;
+    await session.raw(`RENAME TABLE ${quoteIn(way.database, name)} TO ${quoteIn(way.database, aside)}`);
+  }
+}
+
 async function runOne(scope: RestoreScope, statement: string): Promise<void> {
+  const way = parseWay(statement);
+  if (way !== null) return moveAside(scope.control, way);
   const program = parseProgram(statement);
   if (program === null) {
     await refuseFullDatabase(scope.control, statement);
@@ -134,12 +154,19 @@ export async function runStep(scope: RestoreScope, step: SwapStep, direction: 'a
   const { control, connection } = scope;
   try {
     await control.raw(`SET SESSION lock_wait_timeout = ${LOCK_WAIT_SECONDS}`);
-    if (direction === 'revert') await control.raw('UNLOCK TABLES');
     const stands = await probe(control, step);
     if (direction === 'apply' && stands) return;
-    // A move either happened or not; of other steps a part may have been done, and their reverts are harmless.
-    if (direction === 'revert' && !stands && step.name === 'move-tables') return;
-    await runAll(scope, direction === 'apply' ? step.apply : step.revert, direction);
+    if (direction === 'revert' && !stands && renames.has(step.name)) return;
+    const statements = direction === 'apply' ? step.apply : step.revert;
+    for (let left = WAY_TRIES; ; left -= 1) {
+      try {
+        await runAll(scope, statements, direction);
+        break;
+      } catch (error) {
+        // 1050: made again between moving it aside and the rename.
+        if (left === 0 || serverErrorNumber(error) !== 1050 || !statements.some((text) => parseWay(text))) throw error;
+      }
+    }
     if ((await probe(control, step)) !== (direction === 'apply')) {
       throw new TidemarkError(
         'swap_failed',
@@ -150,8 +177,6 @@ export async function runStep(scope: RestoreScope, step: SwapStep, direction: 'a
       );
     }
   } catch (error) {
-    // A lock that stays would shut applications out for good.
-    await control.raw('UNLOCK TABLES').catch(() => {});
     if (isTidemarkError(error)) throw error;
     throw toEngineError(error, connection, `The step ${step.name} of the swap failed (${direction})`, 'swap_failed');
   }

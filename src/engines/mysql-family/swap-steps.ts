@@ -1,5 +1,4 @@
 import type { SwapStep } from '../engine.js';
-import type { Brand } from './brand.js';
 import { createDatabaseStatement, databaseOptions } from './database-settings.js';
 import type { ObjectDefinition } from './definitions.js';
 import { disabledText, isEnabled } from './event-state.js';
@@ -9,9 +8,20 @@ import { quoteIn, quoteName, quoteText } from './quote.js';
 import { NOTES_TABLE } from './restore-names.js';
 import type { RestoreNotes } from './restore-notes.js';
 import type { Content } from './swap-content.js';
+import type { Move } from './table-moves.js';
+import {
+  back,
+  HIDDEN_IN,
+  HIDDEN_OUT,
+  hiddenProbe,
+  makeWay,
+  movedProbe,
+  onHidden,
+  rename,
+  shownProbe,
+} from './table-moves.js';
 
 export type Exchange = {
-  readonly brand: Brand;
   /** What comes: a staging database, or a kept former content. */
   readonly incoming: Content;
   readonly targetName: string;
@@ -32,25 +42,19 @@ const isThere = (database: string) =>
 const nothingLeft = (view: string, column: string, databases: readonly string[]) =>
   `SELECT COUNT(*) = 0 FROM information_schema.${view} WHERE ${column} IN (${databases.map(quoteText).join(', ')})`;
 
-/** Under these settings a trigger can be made while the tables are locked: no ALTER DATABASE and no other connection is needed. */
-function fitsUnderLock(triggers: readonly ObjectDefinition[], collation: string): boolean {
-  return triggers.every(
-    (trigger) => trigger.databaseCollation === collation && /^(utf8|utf8mb3|utf8mb4)$/.test(trigger.characterSet ?? ''),
-  );
-}
-
 /**
  * The steps by which `incoming` becomes the target. MySQL has no rename of databases: tables move by ONE statement, all or nothing; what
  * cannot move (triggers, views, routines, events) is taken down before it and made anew after it. Every list of statements may be run
  * again from its beginning. Where a step is more than one statement, its last one leaves a mark in the incoming database, which its
  * probe looks for; reverts are harmless whatever of the step was done.
  *
- * Shutting out: views, routines and events are gone from the first step to the last, so that nothing runs over a mixture. On MySQL
- * the tables stay write-locked from the taking down of triggers to their remaking; MariaDB allows no RENAME under LOCK TABLES, so there
- * the lock covers each half and the rename stands between them.
+ * Shutting out: `hide-tables` renames every table inside the target's own database, where triggers follow, so that applications find none
+ * of them; `show-tables` is the same for what came. No table can be reached by its name without its triggers, whatever dies in
+ * between (docs/decisions/0012). All that the former content needs is made before that, because undoing a later step
+ * takes back what applications have written since.
  */
 export function exchangeSteps(exchange: Exchange): SwapStep[] {
-  const { brand, incoming, targetName, target, outgoing } = exchange;
+  const { incoming, targetName, target, outgoing } = exchange;
   const from = incoming.database;
   const steps: SwapStep[] = [];
   const add = (name: string, apply: string[], revert: string[], probe: string) =>
@@ -107,18 +111,53 @@ export function exchangeSteps(exchange: Exchange): SwapStep[] {
       nothingLeft('EVENTS', 'EVENT_SCHEMA', [targetName]),
     );
   }
-  if (old !== null && old.views.length + old.routines.length > 0) {
-    const keys = new Set(old.routines.map((routine) => `${routine.type} ${routine.name}`));
+  const oldViews = old?.views ?? [];
+  if (oldViews.length > 0) {
+    // Before the tables go: undone in reverse, views find them again.
     addMarked(
-      'take-down-programs',
-      [...old.views, ...old.routines].map((object) => dropStatement(object, targetName)),
+      'take-down-views',
+      oldViews.map((view) => dropStatement(view, targetName)),
+      createStatements(oldViews, targetName, oldSettings),
+    );
+  }
+  const oldTables = old?.tables ?? [];
+  const hideOld = oldTables.map((table, index): Move => [targetName, table, targetName, `${HIDDEN_OUT}${index}`]);
+  if (hideOld.length > 0) {
+    add('hide-tables', [rename(hideOld)], [makeWay(hideOld), rename(back(hideOld))], hiddenProbe(hideOld));
+  }
+  const oldRoutines = old?.routines ?? [];
+  if (old !== null && oldRoutines.length > 0) {
+    const keys = new Set(oldRoutines.map((routine) => `${routine.type} ${routine.name}`));
+    addMarked(
+      'take-down-routines',
+      oldRoutines.map((routine) => dropStatement(routine, targetName)),
       [
-        ...createStatements([...old.routines, ...old.views], targetName, old.settings),
+        ...createStatements(oldRoutines, targetName, oldSettings),
         // DROP of a routine takes the grants on it away.
         ...routineGrantStatements(old.grants.routines, targetName, keys),
       ],
     );
   }
+  if (oldTriggers.length + incoming.triggers.length > 0) {
+    add(
+      'take-down-triggers',
+      [
+        ...oldTriggers.map((trigger) => dropStatement(trigger, targetName)),
+        ...incoming.triggers.map((trigger) => dropStatement(trigger, from)),
+      ],
+      [
+        ...createStatements(onHidden(oldTriggers, hideOld), targetName, oldSettings),
+        ...createStatements(incoming.triggers, from, incoming.settings),
+      ],
+      nothingLeft('TRIGGERS', 'TRIGGER_SCHEMA', [targetName, from]),
+    );
+  }
+  const show = incoming.tables.map((table, index): Move => [targetName, `${HIDDEN_IN}${index}`, targetName, table]);
+  const moves = [
+    ...(outgoing === null ? [] : hideOld.map(([, table, , hidden]): Move => [targetName, hidden, outgoing, table])),
+    ...show.map(([, hidden, , table]): Move => [from, table, targetName, hidden]),
+  ];
+  if (moves.length > 0) add('move-tables', [rename(moves)], [rename(back(moves))], movedProbe(moves));
   if (old !== null && databaseOptions(old.settings) !== databaseOptions(incoming.settings)) {
     addMarked(
       'change-settings',
@@ -126,105 +165,55 @@ export function exchangeSteps(exchange: Exchange): SwapStep[] {
       [`ALTER DATABASE ${quoteName(targetName)} ${databaseOptions(changed(old, incoming))}`],
     );
   }
-
-  const lockable =
-    fitsUnderLock(incoming.triggers, incoming.settings.collation) && fitsUnderLock(oldTriggers, oldSettings.collation);
-  const keepLock =
-    brand.kind === 'mysql' && lockable && (outgoing === null || oldSettings.collation === incoming.settings.collation);
-  const lockAll = (pairs: readonly (readonly [string, readonly string[]])[]) => {
-    const names = pairs.flatMap(([database, tables]) => tables.map((table) => `${quoteIn(database, table)} WRITE`));
-    return names.length === 0 ? [] : [`LOCK TABLES ${names.join(', ')}`];
-  };
-  const withTriggers = incoming.triggers.length + oldTriggers.length > 0;
-  if (withTriggers) {
-    const remake = [
-      ...createStatements(oldTriggers, targetName, incoming.settings),
-      ...createStatements(incoming.triggers, from, incoming.settings),
+  if (old !== null && outgoing !== null) {
+    const programs = [
+      ...createStatements([...oldTriggers, ...oldRoutines, ...oldViews], outgoing, oldSettings),
+      // It keeps its events, but they must not run any more.
+      ...createStatements(old.events.map(disabled), outgoing, oldSettings),
     ];
-    add(
-      'take-down-triggers',
-      [
-        ...lockAll([
-          [targetName, old?.tables ?? []],
-          [from, incoming.tables],
-        ]),
-        ...oldTriggers.map((trigger) => dropStatement(trigger, targetName)),
-        ...incoming.triggers.map((trigger) => dropStatement(trigger, from)),
-        ...(keepLock ? [] : ['UNLOCK TABLES']),
-      ],
-      lockable && oldSettings.collation === incoming.settings.collation
-        ? [
-            ...lockAll([
-              [targetName, old?.tables ?? []],
-              [from, incoming.tables],
-            ]),
-            ...remake,
-            'UNLOCK TABLES',
-          ]
-        : remake,
-      nothingLeft('TRIGGERS', 'TRIGGER_SCHEMA', [targetName, from]),
-    );
+    // Nothing to revert: taking the tables back needs their triggers gone, the rest goes with the database.
+    if (programs.length > 0)
+      addMarked(
+        'complete-previous',
+        programs,
+        oldTriggers.map((trigger) => dropStatement(trigger, outgoing)),
+      );
   }
-  const move = (tables: readonly string[], source: string, destination: string) =>
-    tables.map((table) => `${quoteIn(source, table)} TO ${quoteIn(destination, table)}`);
-  const forward = [
-    ...(outgoing === null ? [] : move(old?.tables ?? [], targetName, outgoing)),
-    ...move(incoming.tables, from, targetName),
-  ];
-  if (forward.length > 0) {
-    const backward = [
-      ...move(incoming.tables, targetName, from),
-      ...(outgoing === null ? [] : move(old?.tables ?? [], outgoing, targetName)),
-    ];
-    add(
-      'move-tables',
-      [`RENAME TABLE ${forward.join(', ')}`],
-      [`RENAME TABLE ${backward.join(', ')}`],
-      movedProbe(exchange),
-    );
-  }
-  if (withTriggers) {
-    addMarked(
-      'put-up-triggers',
-      [
-        ...(keepLock || !lockable ? [] : lockAll([[targetName, incoming.tables]])),
-        ...createStatements(incoming.triggers, targetName, incoming.settings),
-        ...(keepLock || !lockable ? [] : ['UNLOCK TABLES']),
-        ...(outgoing === null ? [] : createStatements(oldTriggers, outgoing, oldSettings)),
-        'UNLOCK TABLES',
-      ],
-      [
-        ...incoming.triggers.map((trigger) => dropStatement(trigger, targetName)),
-        ...(outgoing === null ? [] : oldTriggers.map((trigger) => dropStatement(trigger, outgoing))),
-      ],
-    );
-  }
-  const programs = [...incoming.routines, ...incoming.views];
-  const oldPrograms = outgoing === null ? [] : [...(old?.routines ?? []), ...(old?.views ?? [])];
-  if (programs.length + oldPrograms.length > 0) {
+  if (incoming.routines.length > 0) {
     const keys = new Set(incoming.routines.map((routine) => `${routine.type} ${routine.name}`));
     addMarked(
-      'create-programs',
+      'create-routines',
       [
-        ...createStatements(programs, targetName, incoming.settings),
+        ...createStatements(incoming.routines, targetName, incoming.settings),
         ...(old === null ? [] : routineGrantStatements(old.grants.routines, targetName, keys)),
-        ...(outgoing === null ? [] : createStatements(oldPrograms, outgoing, oldSettings)),
       ],
-      [...programs].reverse().map((object) => dropStatement(object, targetName)),
+      [...incoming.routines].reverse().map((routine) => dropStatement(routine, targetName)),
+    );
+  }
+  if (incoming.triggers.length > 0) {
+    addMarked(
+      'put-up-triggers',
+      createStatements(onHidden(incoming.triggers, back(show)), targetName, incoming.settings),
+      incoming.triggers.map((trigger) => dropStatement(trigger, targetName)),
+    );
+  }
+  if (show.length > 0) {
+    add('show-tables', [makeWay(back(show)), rename(show)], [rename(back(show))], shownProbe(show, from));
+  }
+  if (incoming.views.length > 0) {
+    addMarked(
+      'create-views',
+      createStatements(incoming.views, targetName, incoming.settings),
+      [...incoming.views].reverse().map((view) => dropStatement(view, targetName)),
     );
   }
   const given =
     old === null ? recordedGrantStatements(incoming.notes?.grants ?? {}, targetName, exchange.literalNames) : null;
   if (given !== null && given.grant.length > 0) addMarked('grant', given.grant, given.revoke);
-  const oldEvents = outgoing === null ? [] : (old?.events ?? []);
-  if (incoming.events.length + oldEvents.length > 0) {
+  if (incoming.events.length > 0) {
     addMarked(
       'start-events',
-      [
-        // The former content keeps its events, but they must not run any more.
-        ...(outgoing === null ? [] : createStatements(oldEvents.map(disabled), outgoing, oldSettings)),
-        ...createStatements(incoming.events, targetName, incoming.settings),
-      ],
+      createStatements(incoming.events, targetName, incoming.settings),
       incoming.events.map((event) => dropStatement(event, targetName)),
     );
   }
@@ -251,13 +240,4 @@ const disabled = (event: ObjectDefinition): ObjectDefinition => ({
 function changed(to: Content, current: Content) {
   const { encryption, ...rest } = to.settings;
   return encryption === undefined || encryption === current.settings.encryption ? rest : { ...rest, encryption };
-}
-
-/** The tables moved all at once, so that where one of them is tells about all. */
-function movedProbe({ incoming, target, outgoing, targetName }: Exchange): string {
-  const [first] = incoming.tables;
-  const at = (database: string, table: string) =>
-    `SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteText(database)} AND BINARY TABLE_NAME = ${quoteText(table)}`;
-  if (first !== undefined) return at(incoming.database, first).replace('COUNT(*)', 'COUNT(*) = 0');
-  return at(outgoing ?? targetName, target?.tables[0] ?? '');
 }

@@ -1,3 +1,5 @@
+import { quoteName } from './quote.js';
+
 const NAME = '(?:`(?:[^`]|``)*`|[0-9A-Za-z$_\\u0080-\\uffff]+)';
 const HEAD = new RegExp(
   `^(TRIGGER\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?)((?:${NAME}\\s*\\.\\s*)?)(${NAME}\\s+(?:BEFORE|AFTER)\\s+(?:INSERT|UPDATE|DELETE)\\s+ON\\s+)((?:${NAME}\\s*\\.\\s*)?)(${NAME}\\s)`,
@@ -16,12 +18,38 @@ export function plainHead(text: string): { readonly length: number; readonly tex
   return { length: all.length, text: word + name + table };
 }
 
-const DEFINER = /^(CREATE (?:DEFINER=`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)? )?)/;
+const DEFINER = '(?:DEFINER=(?:`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?|"(?:[^"]|"")*"(?:@"(?:[^"]|"")*")?)\\s+)?';
+/** What may stand between two words: MariaDB keeps comments in the head of a trigger. */
+const SPACE = '(?:\\s|/\\*(?!!)[\\s\\S]*?\\*/|--\\s[^\\n]*\\n|#[^\\n]*\\n)';
+/** Under ANSI_QUOTES names stand in double quotes. */
+const ANY_NAME = `(?:${NAME}|"(?:[^"]|"")*")`;
+const STATEMENT = new RegExp(
+  `^(CREATE\\s+${DEFINER}TRIGGER${SPACE}+(?:IF${SPACE}+NOT${SPACE}+EXISTS${SPACE}+)?)(?:${ANY_NAME}${SPACE}*\\.${SPACE}*)?` +
+    `(${ANY_NAME}${SPACE}+(?:BEFORE|AFTER)${SPACE}+(?:INSERT|UPDATE|DELETE)${SPACE}+ON)${SPACE}*` +
+    `(?:${ANY_NAME}${SPACE}*\\.${SPACE}*)?(${ANY_NAME})${SPACE}*(?=FOR${SPACE})`,
+  'i',
+);
 
-/** A whole statement as SHOW CREATE TRIGGER prints it, without the name of its database; a head that is not understood stays. */
-export function plainTrigger(statement: string): string {
-  const prefix = DEFINER.exec(statement)?.[1] ?? '';
-  const rest = statement.slice(prefix.length);
-  const head = plainHead(rest);
-  return head === null ? statement : prefix + head.text + rest.slice(head.length);
+/**
+ * The head of a whole statement as SHOW CREATE TRIGGER prints it: the table it names, and the same statement for a table of another name,
+ * without the name of a database. Null when it is not understood.
+ */
+export function parseTriggerHead(statement: string): { readonly table: string; on(table: string): string } | null {
+  const match = STATEMENT.exec(statement);
+  if (!match) return null;
+  const [all, start = '', middle = '', name = ''] = match;
+  const quote = /^[`"]/.test(name) ? name.charAt(0) : '';
+  return {
+    table: quote === '' ? name : name.slice(1, -1).replaceAll(quote + quote, quote),
+    on: (table) => `${start}${middle} ${quoteName(table)} ${statement.slice(all.length)}`,
+  };
+}
+
+/**
+ * A whole statement as SHOW CREATE TRIGGER prints it, without the name of its database and with the name of its table in one form:
+ * MariaDB prints it as it was typed, or in backticks once the table was renamed, and both brands garble it when it does not fit the
+ * character set of the client that made the trigger. A head that is not understood stays.
+ */
+export function plainTrigger(statement: string, table: string): string {
+  return parseTriggerHead(statement)?.on(table) ?? statement;
 }

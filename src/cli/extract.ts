@@ -20,7 +20,7 @@ type Options = {
   region?: string;
   virtualHosted?: boolean;
   masterKey?: string;
-  wrappingKey: string[];
+  wrappingKey?: string[];
   backup?: string;
   database?: string;
   out?: string;
@@ -43,7 +43,7 @@ export function registerExtract(program: Command): void {
       '--master-key <file>',
       'file with the master key (default: TIDEMARK_MASTER_KEY, then TIDEMARK_HOME/master.key)',
     )
-    .option('--wrapping-key <file>', 'a key exported by `tidemark keys export`; may be repeated', append, [])
+    .option('--wrapping-key <file>', 'a key exported by `tidemark keys export`; may be repeated', append)
     .option('--backup <id>', 'the backup to extract; without it the backups found are listed')
     .option('--database <id>', 'only backups of this database')
     .option('--out <folder>', 'where the files go (default: ./<backup id>)')
@@ -53,13 +53,14 @@ export function registerExtract(program: Command): void {
     .action(runExtract);
 }
 
-const append = (value: string, earlier: string[]) => [...earlier, value];
+/** Without a default: the help would show it as `[]`. */
+const append = (value: string, earlier: readonly string[] = []) => [...earlier, value];
 
 async function runExtract(options: Options): Promise<void> {
   const { home, masterKey } = loadConfig();
   const keys = collectKeys({
     masterKeyFile: options.masterKey,
-    wrappingKeyFiles: options.wrappingKey,
+    wrappingKeyFiles: options.wrappingKey ?? [],
     fromEnv: masterKey,
     home,
   });

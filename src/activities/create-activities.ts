@@ -9,6 +9,7 @@ import type { ActivityDeps } from './deps.js';
 import { dumpDatabase } from './dump-database.js';
 import { expireRows, findHousekeeping, sweepDestination } from './housekeeping.js';
 import { prepareRestore, verifyArtifacts } from './prepare-restore.js';
+import { readProgress } from './read-progress.js';
 import { removeRemains, settleBackup } from './settle-backup.js';
 import { dropPrevious, settleRestore, settleRevert } from './settle-restore.js';
 import { revertRestore, swapIn, undoSwap } from './swap-in.js';
@@ -32,6 +33,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     swapIn: swapIn(deps),
     undoSwap: undoSwap(deps),
     dropStaging: dropStaging(deps),
+    readProgress: readProgress(deps),
     settleRestore: settleRestore(deps),
     revertRestore: revertRestore(deps),
     settleRevert: settleRevert(deps),

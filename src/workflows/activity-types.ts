@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../domain/errors.js';
-import type { CheckDestinationInput, RunLabels, RunResult } from './messages.js';
+import type { CheckDestinationInput, RunLabels, RunProgress, RunResult } from './messages.js';
 
 /**
  * What the workflows call. It stands on the workflows' side, so that workflow code depends on nothing but itself and `domain`;
@@ -88,6 +88,8 @@ export interface Activities {
     status: 'completed' | 'failed' | 'cancelled';
     error: RunError | null;
   }): Promise<RunResult>;
+  /** What the row of a run says of its progress; null when it says nothing. Called as a local activity, for the Web UI alone. */
+  readProgress(input: { backupId: string } | { restoreId: string }): Promise<RunProgress | null>;
   // after a restore
   revertRestore(input: { restoreId: string }): Promise<SwapResult>;
   settleRevert(input: { restoreId: string; error: RunError | null }): Promise<void>;

@@ -2,6 +2,7 @@ import { CancellationScope, isCancellation, log, sleep } from '@temporalio/workf
 import { activities, withSummary } from './activity-options.js';
 import type { BackupAttempt, BackupSummary, RunError } from './activity-types.js';
 import { closeAsFailed, isRetryable, toRunError } from './failures.js';
+import { LiveProgress } from './live-progress.js';
 import type { BackupInput, RunResult } from './messages.js';
 import { contentText, Story, sizeText } from './story.js';
 
@@ -49,15 +50,18 @@ export async function backup(input: BackupInput): Promise<RunResult> {
 async function runAttempts(input: BackupInput, story: Story): Promise<Published | Settled> {
   let failed = 0;
   let lost = 0;
+  const live = new LiveProgress(story, { backupId: input.backupId });
   for (;;) {
     const start = await activities.catalog.beginAttempt({ backupId: input.backupId });
     if (start.state === 'settled') return { result: start.result };
     const { attempt, planId } = start;
     story.tell(`Attempt ${attempt.number}: reading **${input.labels.databaseName}**`);
     try {
-      const summary = await activities.attempt.dumpDatabase.executeWithOptions(
-        withSummary('attempt', `Dump ${input.labels.databaseName}, attempt ${attempt.number}`),
-        [{ backupId: input.backupId, attempt }],
+      const summary = await live.during(() =>
+        activities.attempt.dumpDatabase.executeWithOptions(
+          withSummary('attempt', `Dump ${input.labels.databaseName}, attempt ${attempt.number}`),
+          [{ backupId: input.backupId, attempt }],
+        ),
       );
       const how = summary.adopted ? 'Adopted what an earlier attempt had published' : 'Published';
       story.tell(

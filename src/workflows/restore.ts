@@ -1,6 +1,7 @@
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 import { activities, withSummary } from './activity-options.js';
 import { closeAsFailed, toRunError } from './failures.js';
+import { LiveProgress } from './live-progress.js';
 import type { RestoreInput, RunResult } from './messages.js';
 import { contentText, countText, Story, shutOutText, sizeText } from './story.js';
 import { undoSwapWhatever, withStuck } from './undo-swap.js';
@@ -13,6 +14,7 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
   const story = new Story();
   story.status('in_progress');
   const { restoreId } = input;
+  const live = new LiveProgress(story, { restoreId });
   try {
     const prepared = await activities.prepare.prepareRestore({ restoreId });
     if (prepared.state === 'settled') return prepared.result;
@@ -23,17 +25,21 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
     story.tell(
       `Checked **${prepared.place}** (${prepared.way === 'staged' ? 'built beside it, then swapped in' : 'loaded directly: the role may not create databases'}); about ${sizeText(prepared.estimatedBytes)} needed`,
     );
-    const verified = await activities.long.verifyArtifacts.executeWithOptions(
-      withSummary('long', `Verify the stored objects of ${sizeText(prepared.bytes)} of content`),
-      [{ restoreId }],
+    const verified = await live.during(() =>
+      activities.long.verifyArtifacts.executeWithOptions(
+        withSummary('long', `Verify the stored objects of ${sizeText(prepared.bytes)} of content`),
+        [{ restoreId }],
+      ),
     );
     story.tell(`Verified ${countText(verified.objects, 'stored object')}, ${sizeText(verified.storedBytes)}`);
-    const { stagingName } = await activities.long.buildStaging.executeWithOptions(
-      withSummary('long', `Load ${input.labels.databaseName} into ${prepared.place}`),
-      [{ restoreId }],
+    const { stagingName } = await live.during(() =>
+      activities.long.buildStaging.executeWithOptions(
+        withSummary('long', `Load ${input.labels.databaseName} into ${prepared.place}`),
+        [{ restoreId }],
+      ),
     );
     story.tell(`Loaded into \`${stagingName}\``);
-    const comparison = await activities.long.compareStaging({ restoreId });
+    const comparison = await live.during(() => activities.long.compareStaging({ restoreId }));
     story.tell(`Compared: ${contentText(comparison)}, proof ${comparison.proof}`);
     return await finish(restoreId, prepared.way, story);
   } catch (error) {

@@ -19,16 +19,24 @@ export function ownSearchAttributes(): TypedSearchAttributes {
 /** Tells the Web UI what a run is doing: one line per phase, the last one is where it stands. */
 export class Story {
   private readonly lines: string[] = [];
+  private moment: string | null = null;
 
   tell(line: string): void {
     this.lines.push(line);
+    this.show();
+  }
+
+  /** What the step under way has come to; replaced by the next, gone with null. */
+  now(moment: string | null): void {
+    this.moment = moment;
+    this.show();
+  }
+
+  private show(): void {
     // The UI shows Markdown; a run with hundreds of attempts must not grow its answer without bound.
-    setCurrentDetails(
-      this.lines
-        .slice(-30)
-        .map((text) => `- ${text}`)
-        .join('\n'),
-    );
+    const lines = this.lines.slice(-30).map((text) => `- ${text}`);
+    if (this.moment !== null) lines.push(`- Now: ${this.moment}`);
+    setCurrentDetails(lines.join('\n'));
   }
 
   /**

@@ -39,6 +39,10 @@ describeEngine('pg17', 'runs on a PostgreSQL database', () => {
 
     const cancelled = await backUp(plan.id);
     await fault.reached('dump-running');
+    const run = stack.temporal.client.workflow.getHandle(backupWorkflowId(cancelled));
+    const shown = async () =>
+      (await run.query<{ currentDetails?: string }>('__temporal_workflow_metadata')).currentDetails ?? '';
+    await until(async () => /- Now: dumping, \d/.test(await shown()), 'the Web UI to be told how far the dump is');
     await cancelBackup(stack.context, stack.admin, { backupId: cancelled });
     expect(await settledBackup(stack, cancelled)).toMatchObject({
       status: 'cancelled',

@@ -4,7 +4,7 @@
  */
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Script } from './scripted-activities.js';
-import { failure, untilCancelled } from './scripted-activities.js';
+import { afterWork, failure, untilCancelled } from './scripted-activities.js';
 
 export type RecordedRun = {
   /** File name of its history. */
@@ -39,6 +39,15 @@ export const recordedRuns: readonly RecordedRun[] = [
     },
   },
   {
+    name: 'backup-looked-at',
+    type: 'backup',
+    args: [backupInput],
+    script: {
+      dumpDatabase: [afterWork(5_000, failure('worker_lost')), afterWork(12_000, summary)],
+      readProgress: [failure('service_unavailable'), { phase: 'dumping', bytes: 1_610_612_736, percent: 41 }],
+    },
+  },
+  {
     name: 'backup-refused',
     type: 'backup',
     args: [backupInput],
@@ -58,6 +67,15 @@ export const recordedRuns: readonly RecordedRun[] = [
     script: {
       buildStaging: [failure('connection_lost'), { stagingName: 'tm_stage_rst_recorded_2' }],
       swapIn: [failure('database_unreachable'), { previousName: 'shop__before_rst_recorded', shutOutSeconds: 1.5 }],
+    },
+  },
+  {
+    name: 'restore-looked-at',
+    type: 'restore',
+    args: [{ restoreId: 'rst_recorded', labels }],
+    script: {
+      verifyArtifacts: [afterWork(4_000, { objects: 2, storedBytes: 400 })],
+      buildStaging: [afterWork(11_000, { stagingName: 'tm_stage_rst_recorded_1' })],
     },
   },
   {

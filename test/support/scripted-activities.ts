@@ -62,6 +62,7 @@ const usual: { [Name in keyof Activities]: readonly unknown[] } = {
       code: input.error?.code ?? null,
     }),
   ],
+  readProgress: [{ phase: 'dumping', bytes: 1_610_612_736, percent: 41 }],
   revertRestore: [{ previousName: 'shop__reverted_rst_1', shutOutSeconds: 0.2 }],
   settleRevert: [undefined],
   dropPrevious: [{ dropped: 'shop__before_rst_1' }],
@@ -98,6 +99,21 @@ export function scriptActivities(script: Script = {}): Scripted {
     activities: Object.fromEntries(names.map((name) => [name, make(name)])) as unknown as Activities,
     calls,
     inputs: (name) => inputs.get(name) ?? [],
+  };
+}
+
+/** An outcome: `result`, after having worked for so long, showing that it lives. */
+export function afterWork(ms: number, result: unknown): () => Promise<unknown> {
+  return async () => {
+    const context = Context.current();
+    const timer = setInterval(() => context.heartbeat(), 200);
+    try {
+      await context.sleep(ms);
+      if (result instanceof Error) throw result;
+      return result;
+    } finally {
+      clearInterval(timer);
+    }
   };
 }
 

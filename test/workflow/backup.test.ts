@@ -1,9 +1,10 @@
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { describe, expect, test } from 'vitest';
+import { waitBeforeLook } from '../../src/workflows/live-progress.js';
 import { taskQueues } from '../../src/workflows/names.js';
 import type { Scripted } from '../support/scripted-activities.js';
-import { failure, scriptActivities, untilCancelled } from '../support/scripted-activities.js';
+import { afterWork, failure, scriptActivities, untilCancelled } from '../support/scripted-activities.js';
 import { until } from '../support/until.js';
 import { uniqueId, useWorkflowEnv } from '../support/workflow-env.js';
 
@@ -49,6 +50,41 @@ describe('the backup workflow', () => {
       { error: { code: 'source_busy' } },
       { error: { code: 'connection_lost' } },
     ]);
+  });
+
+  test('the Web UI is told how far a dump has come while it runs, and no more once it has ended', async () => {
+    const scripted = scriptActivities({
+      dumpDatabase: [
+        afterWork(6_000, { bytes: 1, storedBytes: 1, tables: 1, rows: '1', location: 'x', adopted: false }),
+      ],
+    });
+    await temporal.run(scripted, async (env) => {
+      const handle = await env.client.workflow.start('backup', {
+        taskQueue: taskQueues.control,
+        workflowId: uniqueId('backup'),
+        args: [input],
+      });
+      const details = async () =>
+        (await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata')).currentDetails ?? '';
+      await until(async () => (await details()).includes('- Now: dumping, 1.5 GiB, 41 %'), 'the progress', 10_000);
+      expect(await handle.result()).toEqual({ status: 'completed', code: null });
+      expect(await details()).not.toContain('Now:');
+    });
+    expect(scripted.inputs('readProgress')[0]).toEqual({ backupId: 'bkp_1' });
+  });
+
+  test('a look that fails changes nothing, and looks grow rare enough for a dump of a fortnight', async () => {
+    const scripted = scriptActivities({
+      dumpDatabase: [
+        afterWork(5_000, { bytes: 1, storedBytes: 1, tables: 1, rows: '1', location: 'x', adopted: false }),
+      ],
+      readProgress: [failure('service_unavailable')],
+    });
+    expect(await run(scripted)).toEqual({ status: 'completed', code: null });
+    expect(scripted.inputs('readProgress').length).toBeGreaterThan(0);
+    const waits = Array.from({ length: 1_000 }, (_, looks) => waitBeforeLook(looks));
+    expect(waits.slice(0, 2)).toEqual(['3s', '10s']);
+    expect(waits.filter((wait) => wait !== null)).toHaveLength(300);
   });
 
   test('after four attempts that failed by themselves it gives up with the last reason', async () => {

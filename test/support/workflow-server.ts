@@ -19,7 +19,18 @@ function quieten(): void {
   });
 }
 
+/** The SDK gives a server 5 s to start, which a busy machine does not always hold; the next try finds its program in memory. */
 export async function startTemporal(options: { timeSkipping: boolean }): Promise<TestWorkflowEnvironment> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await startOnce(options);
+    } catch (error) {
+      if (tries === 5 || !/did not start within/.test(String(error))) throw error;
+    }
+  }
+}
+
+async function startOnce(options: { timeSkipping: boolean }): Promise<TestWorkflowEnvironment> {
   quieten();
   const { install } = loadConfig();
   const skipping = options.timeSkipping ? toolPath('temporal-test-server', install) : null;

@@ -5,7 +5,7 @@ import type { Destination } from '../storage/destination.js';
 import { manifestKey } from '../storage/layout.js';
 import type { Manifest } from '../storage/manifest.js';
 import { readManifest } from '../storage/read-manifest.js';
-import { verifyArtifacts } from '../storage/verify-artifact.js';
+import { verifyArtifacts, verifySizes } from '../storage/verify-artifact.js';
 import type { BackupSummary } from '../workflows/activity-types.js';
 import type { ActivityDeps } from './deps.js';
 import { keyOpener } from './open-run.js';
@@ -46,7 +46,10 @@ export async function adoptPublished(
 ): Promise<BackupSummary | null> {
   const manifest = await findManifest(deps, run, destination, signal);
   if (manifest === null) return null;
-  if (options.readContents) await verifyArtifacts({ destination, artifacts: manifest.artifacts, signal });
+  const { artifacts } = manifest;
+  // At the least they are there: a manifest whose answer was given up can land after its attempt has removed its objects.
+  if (options.readContents) await verifyArtifacts({ destination, artifacts, signal });
+  else await verifySizes({ destination, artifacts, signal });
   await recordPublished(deps, manifest, token, null);
   deps.logger.info({ backupId: run.id, attemptId: manifest.attemptId }, 'adopted a published manifest');
   return summaryOf(manifest, destination, true);

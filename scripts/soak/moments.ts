@@ -35,7 +35,7 @@ export function createMoments(usualMs: number): Moments {
     choose: (random) =>
       random.chance(0.5)
         ? { phases: 0, afterMs: random.next() * usualMs }
-        : { phases: random.int(1, 5), afterMs: random.next() * 300 },
+        : { phases: random.int(1, 3), afterMs: random.next() * 600 },
     async reached({ phases, afterMs }) {
       while (!ended && (path === null || seen.length < phases)) await sleep(10);
       if (!ended) await sleep(afterMs);

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
-import { missedTriggers } from './ledger.js';
 import type { RoundResult } from './round.js';
 import type { Watch } from './watch.js';
 import { quantile } from './watch.js';
@@ -46,7 +45,6 @@ export function summarize({ seed, minutes, ranMs, command, results, memory, skip
     `| slowest write, rounds without a disturbance | ${milliseconds(calm)} |`,
     `| slowest write while a dump started beside a 60 s SELECT | ${milliseconds(besideSelect)} |`,
     `| worker memory (RSS): first fifth, last fifth (medians), highest | ${[memory.early, memory.late, memory.max].map((mib) => `${Math.round(mib)} MiB`).join(', ')} |`,
-    `| MariaDB: most transactions of one database that met no trigger during swaps | ${missedTriggers.most} |`,
     ...skipped.map((reason) => `| left out | ${reason} |`),
     '',
     ...table(

@@ -9,7 +9,10 @@ export type SoakService = {
   readonly home: string;
   readonly token: string;
   readonly process: ServiceProcess;
-  /** Waits out restarts, 5xx and 429, at most three minutes; a repeated POST carries the same idempotency key. */
+  /**
+   * Waits out restarts, 5xx and 429, at most three minutes. A repeated POST carries the same idempotency key; where its first try died after
+   * it had made the run, the answer is that run.
+   */
   request<T>(method: string, path: string, body?: unknown): Promise<Answer<T>>;
   /** As `request`; an answer that is no success breaks the soak. */
   call<T>(method: string, path: string, body?: unknown): Promise<T>;
@@ -40,7 +43,7 @@ export async function startSoakService(options: {
   async function request<T>(method: string, path: string, body?: unknown): Promise<Answer<T>> {
     const giveUpAt = Date.now() + PATIENCE_MS;
     const key = randomUUID();
-    for (;;) {
+    for (let tries = 1; ; tries += 1) {
       options.signal.throwIfAborted();
       let trouble: string;
       try {
@@ -55,8 +58,14 @@ export async function startSoakService(options: {
           signal: AbortSignal.timeout(60_000),
         });
         const text = await response.text();
-        if (response.status < 500 && response.status !== 429)
-          return { status: response.status, body: (text === '' ? null : JSON.parse(text)) as T };
+        // 409 with Retry-After: the service was killed while it carried the same request out; the key frees itself after two minutes.
+        const again = response.status === 429 || (response.status === 409 && response.headers.has('retry-after'));
+        if (response.status < 500 && !again) {
+          const answer = text === '' ? null : JSON.parse(text);
+          if (tries > 1 && answer?.code === 'run_in_progress' && answer.references?.length === 1)
+            return { status: 202, body: { id: answer.references[0] } as T };
+          return { status: response.status, body: answer as T };
+        }
         trouble = `${response.status} ${text.slice(0, 300)}`;
         if (response.status === 500) throw new Broken(`${method} ${path} answered ${trouble}`);
       } catch (error) {

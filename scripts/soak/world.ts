@@ -170,8 +170,8 @@ export async function createSubject(world: World, product: EngineProduct, random
   const ledger: Ledger = {
     engine: source.account.engine,
     seed: `${product}-${name}-${random.int(1, 1_000_000)}`,
-    bulkRows: random.pick([200, 2_000, 10_000, 30_000]),
-    bulkUnits: random.pick([1, 8, 40]),
+    bulkRows: random.pick([200, 5_000, 20_000, 40_000]),
+    bulkUnits: random.pick([1, 20, 60]),
   };
   await createLedger(source.account, name, ledger);
   const { engine, username, password } = source.account;

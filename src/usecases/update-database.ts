@@ -12,7 +12,7 @@ import { definedOnly } from './shared/defined-only.js';
 import { invalidField } from './shared/refusals.js';
 import { sealCredentials } from './shared/seal-credentials.js';
 
-/** Changes a database. A change of how it is reached forgets what the last check said and starts a new one. */
+/** Changes a database; another address takes the password again. A change of how it is reached forgets the last check and starts a new one. */
 export async function updateDatabase(
   context: UsecaseContext,
   principal: Principal,
@@ -27,6 +27,13 @@ export async function updateDatabase(
   if (primaryId !== undefined) {
     if (primaryId === before.id) throw invalidField('/primaryId', 'must be another database');
     await assertPrimary(context, principal, before.engine, primaryId);
+  }
+  const movedBy = (['host', 'port'] as const).filter(
+    (one) => changes[one] !== undefined && changes[one] !== before[one],
+  );
+  if (movedBy.length > 0 && password === undefined) {
+    // Whoever may edit could otherwise send a stored password to a server of his own and read it there.
+    throw invalidField('/password', `must be sent again with another ${movedBy.join(' and ')}`);
   }
   const secret = password === undefined ? null : await sealCredentials(context, { password }, before.secretId);
   const connection = ['host', 'port', 'username', 'database', 'tls'] as const;

@@ -64,7 +64,7 @@ describeEngine('pg17', 'use cases and a worker', () => {
     const wrong = await checkDatabase(context, admin, { databaseId: database.id });
     expect(wrong).toMatchObject({ ok: false, findings: [{ severity: 'refuses', code: 'authentication_failed' }] });
     expect(JSON.stringify(wrong)).not.toContain(secret);
-    await updateDatabase(context, admin, { databaseId: database.id, changes: { port: 1 } });
+    await updateDatabase(context, admin, { databaseId: database.id, changes: { port: 1, password: secret } });
     const away = await checkDatabase(context, admin, { databaseId: database.id });
     expect(away.findings[0]).toMatchObject({ code: 'database_unreachable' });
 

@@ -4,6 +4,7 @@ import type { RestoreRun } from '../catalog/runs/restore-run.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
 import { TidemarkError } from '../domain/errors.js';
 import { databaseSecretSchema, destinationSecretSchema } from '../domain/secrets.js';
+import { storeHosts } from '../domain/store-hosts.js';
 import type { DatabaseConnection, EngineContext, TlsOptions } from '../engines/engine.js';
 import { createInstallationKey, installationKeyId } from '../keys/installation-key.js';
 import type { KeyOpener } from '../keys/key-opener.js';
@@ -82,10 +83,7 @@ function assertUsable(row: DestinationRow): void {
 
 async function configOf(deps: ActivityDeps, row: DestinationRow): Promise<DestinationConfig> {
   if (row.type === 'directory') return { type: 'directory', path: row.path ?? '', prefix: row.prefix };
-  if (row.endpoint !== null) {
-    const host = URL.parse(row.endpoint)?.hostname;
-    if (host !== undefined) await deps.options.assertHostAllowed(host);
-  }
+  for (const host of storeHosts(row)) await deps.options.assertHostAllowed(host);
   const secret = destinationSecretSchema.parse(await openSecret(deps, row.secretId ?? '', row.id));
   return {
     type: 's3',

@@ -3,6 +3,7 @@ import { insertDestination } from '../catalog/destinations.js';
 import { insertSecret } from '../catalog/secrets.js';
 import { newId } from '../domain/ids.js';
 import type { CreateDestination, DestinationResource } from '../domain/schemas/destinations.js';
+import { storeHosts } from '../domain/store-hosts.js';
 import type { Principal, UsecaseContext } from './context.js';
 import { presentDestination } from './present/present-destination.js';
 import { startCheck } from './runs/run-check.js';
@@ -47,7 +48,9 @@ async function placeOf(context: UsecaseContext, principal: Principal, input: Cre
     return { ...nothing, type: 'directory' as const, path: input.path };
   }
   const endpoint = input.endpoint ?? null;
-  if (endpoint !== null) await context.options.assertHostAllowed(new URL(endpoint).hostname);
   const { bucket, region, forcePathStyle } = input;
+  for (const host of storeHosts({ endpoint, bucket, region, forcePathStyle })) {
+    await context.options.assertHostAllowed(host);
+  }
   return { ...nothing, type: 's3' as const, endpoint, bucket, region, forcePathStyle };
 }

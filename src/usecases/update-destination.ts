@@ -3,6 +3,7 @@ import { changeDestination, findBackupsIn, lockDestination } from '../catalog/de
 import { replaceSecret } from '../catalog/secrets.js';
 import { TidemarkError } from '../domain/errors.js';
 import type { DestinationResource, UpdateDestination } from '../domain/schemas/destinations.js';
+import { storeHosts } from '../domain/store-hosts.js';
 import type { Principal, UsecaseContext } from './context.js';
 import { requireDestination } from './get-destination.js';
 import { presentDestination } from './present/present-destination.js';
@@ -25,6 +26,11 @@ export async function updateDestination(
   const before = await requireDestination(context, principal, input.destinationId);
   const { accessKeyId, secretAccessKey, ...changes } = input.changes;
   await assertFits(context, principal, before.type, input.changes);
+  if (before.type === 's3' && s3Fields.some((field) => changes[field as keyof typeof changes] !== undefined)) {
+    for (const host of storeHosts({ ...before, ...definedOnly(changes) })) {
+      await context.options.assertHostAllowed(host);
+    }
+  }
   const secret =
     accessKeyId !== undefined && secretAccessKey !== undefined && before.secretId !== null
       ? await sealCredentials(context, { accessKeyId, secretAccessKey }, before.secretId)
@@ -66,5 +72,4 @@ async function assertFits(
   }
   if (type === 'directory') assertAdmin(principal, 'change a directory destination');
   if (changes.path !== undefined) assertPathAllowed(context, changes.path);
-  if (changes.endpoint) await context.options.assertHostAllowed(new URL(changes.endpoint).hostname);
 }

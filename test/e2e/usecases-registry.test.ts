@@ -70,7 +70,19 @@ describe('databases', () => {
     expect((await updateDatabase(context, admin, { databaseId: id, changes: { name: 'other' } })).checkedAt).toBe(
       checkedAt.toISOString(),
     );
-    expect((await updateDatabase(context, admin, { databaseId: id, changes: { port: 6000 } })).checkedAt).toBeNull();
+    const moved = await updateDatabase(context, admin, { databaseId: id, changes: { port: 6000, password: 'p' } });
+    expect(moved.checkedAt).toBeNull();
+  });
+
+  it('sends no stored password to another address: it must be given again', async () => {
+    const { context, admin } = stack;
+    const { id, host } = await registerDatabase(context, admin);
+    for (const changes of [{ host: 'listens.example' }, { port: 6001 }]) {
+      const refused = await errorOf(updateDatabase(context, admin, { databaseId: id, changes }));
+      expect(refused).toMatchObject({ code: 'invalid_request', details: { fields: [{ field: '/password' }] } });
+    }
+    expect((await getDatabase(context, admin, { databaseId: id })).host).toBe(host);
+    await updateDatabase(context, admin, { databaseId: id, changes: { host, tls: { mode: 'require' } } });
   });
 
   it('replaces the password in place, so that runs under way read the new one', async () => {
@@ -135,6 +147,26 @@ describe('databases', () => {
     const { context, admin } = stack;
     const { id } = await registerDatabase(context, admin);
     const before = await context.catalog.prisma.database.count();
+    // The bucket's name and the endpoint make one host, which is what is contacted.
+    const store = {
+      name: 'store',
+      type: 's3',
+      endpoint: 'http://internal',
+      bucket: 'metadata',
+      region: 'us-east-1',
+      prefix: '',
+      accessKeyId: 'key',
+      secretAccessKey: 'secret',
+      enabled: true,
+    } as const;
+    await expect(createDestination(context, admin, { ...store, forcePathStyle: false })).rejects.toThrow(
+      'refused by the host list',
+    );
+    const kept = await createDestination(context, admin, { ...store, forcePathStyle: true });
+    const changes = { forcePathStyle: false };
+    await expect(updateDestination(context, admin, { destinationId: kept.id, changes })).rejects.toThrow(
+      'refused by the host list',
+    );
     const elsewhere = { databaseId: id, changes: { host: 'metadata.internal' } };
     await expect(updateDatabase(context, admin, elsewhere)).rejects.toThrow('refused by the host list');
     expect(await context.catalog.prisma.database.count()).toBe(before);

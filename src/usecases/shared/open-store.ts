@@ -2,6 +2,7 @@ import type { DestinationRow } from '../../catalog/destinations.js';
 import { findSealedText } from '../../catalog/secrets.js';
 import { TidemarkError } from '../../domain/errors.js';
 import { destinationSecretSchema } from '../../domain/secrets.js';
+import { storeHosts } from '../../domain/store-hosts.js';
 import { openText, secretContext } from '../../keys/seal.js';
 import type { Destination, DestinationConfig } from '../../storage/destination.js';
 import { openDestination } from '../../storage/open-destination.js';
@@ -15,7 +16,7 @@ export async function openStore(context: UsecaseContext, row: DestinationRow): P
 
 async function configOf(context: UsecaseContext, row: DestinationRow): Promise<DestinationConfig> {
   if (row.type === 'directory') return { type: 'directory', path: row.path ?? '', prefix: row.prefix };
-  if (row.endpoint !== null) await context.options.assertHostAllowed(new URL(row.endpoint).hostname);
+  for (const host of storeHosts(row)) await context.options.assertHostAllowed(host);
   const sealed = row.secretId === null ? null : await findSealedText(context.catalog.prisma, row.secretId);
   if (row.secretId === null || sealed === null) {
     throw new TidemarkError('secret_missing', `The stored credentials of destination ${row.id} are gone.`, {

@@ -50,7 +50,7 @@ const nothingLeft = (view: string, column: string, databases: readonly string[])
  *
  * Shutting out: `hide-tables` renames every table inside the target's own database, where triggers follow, so that applications find none
  * of them; `show-tables` is the same for what came. No table can be reached by its name without its triggers, whatever dies in
- * between (docs/decisions/0012). All that the former content needs is made before that, because undoing a later step
+ * between (docs/decisions/0010). All that the former content needs is made before that, because undoing a later step
  * takes back what applications have written since.
  */
 export function exchangeSteps(exchange: Exchange): SwapStep[] {

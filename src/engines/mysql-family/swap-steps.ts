@@ -171,7 +171,7 @@ export function exchangeSteps(exchange: Exchange): SwapStep[] {
       // It keeps its events, but they must not run any more.
       ...createStatements(old.events.map(disabled), outgoing, oldSettings),
     ];
-    // Nothing to revert: taking the tables back needs their triggers gone, the rest goes with the database.
+    // Undone by its triggers alone, which would hold the tables here; the rest goes with the database.
     if (programs.length > 0)
       addMarked(
         'complete-previous',

@@ -36,7 +36,8 @@ export function buildStaging(deps: ActivityDeps): Activities['buildStaging'] {
           let name = run.targetName;
           if (run.way === 'staged') {
             // Noted before it exists: a crash right after its creation must not leave a database that nobody looks for.
-            await writeRestoreFacts(deps.catalog, restoreId, token, { stagingName: `tm_stage_${restoreId}_${token}` });
+            const noted = { stagingName: `tm_stage_${restoreId}_${token}` };
+            if (!(await writeRestoreFacts(deps.catalog, restoreId, token, noted))) throw fenced(restoreId);
             name = await session.createStaging(like);
             await writeRestoreFacts(deps.catalog, restoreId, token, { stagingName: name });
           } else {
@@ -52,6 +53,13 @@ export function buildStaging(deps: ActivityDeps): Activities['buildStaging'] {
         });
       });
     });
+}
+
+/** A try that wakes after its restore was settled would make a database that nobody drops. */
+function fenced(restoreId: string): TidemarkError {
+  return new TidemarkError('fenced', `A newer attempt of ${restoreId} has taken over, or it is settled.`, {
+    object: restoreId,
+  });
 }
 
 function notEmptyAnyMore(name: string): TidemarkError {

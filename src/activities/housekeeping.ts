@@ -33,7 +33,7 @@ export function sweepDestination(deps: ActivityDeps): Activities['sweepDestinati
         return { uploads: 0, objects: 0, lateAdopted: 0, lateRemoved: 0, unknownManifests: 0 };
       }
       // Asked before the store is listed: an attempt that begins meanwhile writes objects too young to go.
-      const liveAttemptIds = await findLiveAttempts(deps.catalog, destinationId);
+      const liveAttemptIds = await findLiveAttempts(deps.catalog);
       const destination = await openStore(deps, row);
       try {
         await syncSealedKeys({

@@ -14,6 +14,8 @@ export async function findHousekeeping(catalog: Catalog, now: Date = new Date())
       previousDroppedAt: null,
       // Held by a revert that is under way.
       activeKey: null,
+      // Half way in a revert that could not be undone: what is kept may be all there is of it.
+      journals: { none: { state: 'open' } },
       // Without a time only when the swap was done and its restore was settled by someone else: then the longest time counts.
       OR: [
         { previousUntil: { lte: now } },
@@ -90,10 +92,10 @@ export async function noteDeletionRefused(
   });
 }
 
-/** Attempts that may still be writing to a destination: a sweep leaves them alone whatever their age. */
-export async function findLiveAttempts(catalog: Catalog, destinationId: string): Promise<Set<string>> {
+/** Attempts that may still be writing, wherever: two destinations can be one bucket. A sweep leaves them alone whatever their age. */
+export async function findLiveAttempts(catalog: Catalog): Promise<Set<string>> {
   const rows = await catalog.prisma.attempt.findMany({
-    where: { endedAt: null, backup: { destinationId, status: { in: ['pending', 'in_progress'] } } },
+    where: { endedAt: null, backup: { status: { in: ['pending', 'in_progress'] } } },
     select: { id: true },
   });
   return new Set(rows.map((row) => row.id));

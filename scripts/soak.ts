@@ -12,7 +12,7 @@ import { engineProducts, engineRoot } from '../src/platform/installed.js';
 import { hold } from './soak/broken.js';
 import { describeRound, summarize, writeFigures } from './soak/report.js';
 import type { RoundResult } from './soak/round.js';
-import { roundName, runRound } from './soak/round.js';
+import { actions, roundName, runRound } from './soak/round.js';
 import { findSecretsInLogs, startWatch } from './soak/watch.js';
 import type { World } from './soak/world.js';
 import { startWorld } from './soak/world.js';
@@ -25,9 +25,16 @@ program
   .option('--seed <number>', 'repeats the choices of a run (default: a random one, printed)')
   .option('--minutes <number>', 'how long', '60')
   .option('--engines <product...>', `only these: ${engineProducts.join(' ')}`)
+  .option('--actions <action...>', `only these rounds (and backups where they need one): ${actions.join(', ')}`)
   .option('--no-figures', 'leave docs/soak.md as it is')
   .parse();
-const options = program.opts<{ seed?: string; minutes: string; engines?: string[]; figures: boolean }>();
+const options = program.opts<{
+  seed?: string;
+  minutes: string;
+  engines?: string[];
+  actions?: string[];
+  figures: boolean;
+}>();
 const seed = options.seed === undefined ? Math.floor(Math.random() * 1e9) : Number(options.seed);
 const minutes = Number(options.minutes);
 if (!Number.isSafeInteger(seed) || !(minutes > 0))
@@ -45,7 +52,9 @@ const products = engineProducts.filter((product) => {
   return false;
 });
 if (products.length === 0) program.error('none of these engines is installed; npm run doctor says how to get them');
-const command = `npm run soak -- --seed ${seed} --minutes ${minutes}${engines(products)}`;
+const wanted = actions.filter((action) => options.actions === undefined || options.actions.includes(action));
+if (wanted.length === 0) program.error(`--actions takes some of: ${actions.join(', ')}`);
+const command = `npm run soak -- --seed ${seed} --minutes ${minutes}${engines(products)}${options.actions === undefined ? '' : ` --actions ${wanted.map((action) => JSON.stringify(action)).join(' ')}`}`;
 
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
@@ -66,7 +75,7 @@ try {
     while (Date.now() - started < minutes * 60_000 && !stopping.signal.aborted) {
       round += 1;
       const roundStarted = Date.now();
-      const result = await runRound(world, seed, round);
+      const result = await runRound(world, seed, round, wanted);
       results.push(result);
       say(describeRound(round, result, Date.now() - roundStarted));
       hold(watch.leaked().length === 0, `a secret stood on the command line of ${watch.leaked().join(', ')}`);

@@ -73,7 +73,12 @@ export function roundName(seed: number, round: number, products: readonly Engine
   return createRandom(seed, 'round', round).pick(products);
 }
 
-export async function runRound(world: World, seed: number, round: number): Promise<RoundResult> {
+export async function runRound(
+  world: World,
+  seed: number,
+  round: number,
+  wanted: readonly Action[] = actions,
+): Promise<RoundResult> {
   const random = createRandom(seed, 'round', round);
   const product = random.pick([...world.sources.keys()]);
   const source = sourceOf(world, product);
@@ -94,7 +99,7 @@ export async function runRound(world: World, seed: number, round: number): Promi
   const done: { what: Disturbance; text: string }[] = [];
   try {
     await writer.untilCommit(60_000);
-    const action = chooseAction(world, subject, random.weighted(actions.map((one) => [one, weights[one]] as const)));
+    const action = chooseAction(world, subject, random.weighted(wanted.map((one) => [one, weights[one]] as const)));
     const usualKey = `${product} ${action}`;
     const moments = createMoments((usual.get(usualKey) ?? 2_000) * 1.2);
     const count = disturbable.includes(action)

@@ -1,4 +1,4 @@
-import { recordDatabaseCheck, recordDatabaseCheckError } from '../catalog/runs/checks.js';
+import { readDatabaseAddress, recordDatabaseCheck, recordDatabaseCheckError } from '../catalog/runs/checks.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
 import { isTidemarkError, TidemarkError, toRecordedError } from '../domain/errors.js';
 import type { CheckFinding } from '../engines/engine.js';
@@ -12,6 +12,8 @@ import { runStep } from './run-step.js';
 export function checkDatabase(deps: ActivityDeps): Activities['checkDatabase'] {
   return ({ databaseId }) =>
     runStep(deps, 'check-database', async (step) => {
+      // Before the row: a change in between makes the two differ, never the other way round.
+      const seen = await readDatabaseAddress(deps.catalog.prisma, databaseId);
       const row = await deps.catalog.prisma.database.findUnique({
         where: { id: databaseId },
         include: { server: true },
@@ -26,11 +28,11 @@ export function checkDatabase(deps: ActivityDeps): Activities['checkDatabase'] {
         const findings = moved
           ? [...found.findings, anotherServer(row.server?.identity, found.server.identity)]
           : found.findings;
-        await recordDatabaseCheck(deps.catalog, databaseId, { ...found, findings });
+        await recordDatabaseCheck(deps.catalog, databaseId, seen, { ...found, findings });
         return { ok: true, code: null };
       } catch (error) {
         if (!isTidemarkError(error) || step.signal.aborted) throw error;
-        await recordDatabaseCheckError(deps.catalog, databaseId, toRecordedError(error));
+        await recordDatabaseCheckError(deps.catalog, databaseId, seen, toRecordedError(error));
         return { ok: false, code: error.code };
       }
     });

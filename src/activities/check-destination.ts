@@ -1,4 +1,4 @@
-import { recordDestinationCheck } from '../catalog/runs/checks.js';
+import { readDestinationAddress, recordDestinationCheck } from '../catalog/runs/checks.js';
 import { isTidemarkError, TidemarkError, toRecordedError } from '../domain/errors.js';
 import { checkDestination as check } from '../storage/check-destination.js';
 import { claimDestination } from '../storage/owner.js';
@@ -11,6 +11,8 @@ import { runStep } from './run-step.js';
 export function checkDestination(deps: ActivityDeps): Activities['checkDestination'] {
   return ({ destinationId, takeOver }) =>
     runStep(deps, 'check-destination', async (step) => {
+      // Before the row: a change in between makes the two differ, never the other way round.
+      const seen = await readDestinationAddress(deps.catalog.prisma, destinationId);
       const row = await deps.catalog.prisma.destination.findUnique({ where: { id: destinationId } });
       if (row === null || row.deletedAt !== null) {
         throw new TidemarkError('not_found', `There is no destination ${destinationId}.`, { object: destinationId });
@@ -27,14 +29,14 @@ export function checkDestination(deps: ActivityDeps): Activities['checkDestinati
               signal: step.signal,
             });
           }
-          await recordDestinationCheck(deps.catalog, destinationId, error);
+          await recordDestinationCheck(deps.catalog, destinationId, seen, error);
           return { ok: error === null, code: error?.code ?? null };
         } finally {
           destination.close();
         }
       } catch (error) {
         if (!isTidemarkError(error) || step.signal.aborted) throw error;
-        await recordDestinationCheck(deps.catalog, destinationId, toRecordedError(error));
+        await recordDestinationCheck(deps.catalog, destinationId, seen, toRecordedError(error));
         return { ok: false, code: error.code };
       }
     });

@@ -2,7 +2,7 @@ import type { CheckResult } from '../domain/schemas/checks.js';
 import type { Principal, UsecaseContext } from './context.js';
 import { requireDatabase } from './get-database.js';
 import { presentDatabase } from './present/present-database.js';
-import { runCheck } from './runs/run-check.js';
+import { changedMeanwhile, runCheck } from './runs/run-check.js';
 
 /** Looks at a database from a worker, within 30 s; what was found also stands on the database. */
 export async function checkDatabase(
@@ -11,7 +11,8 @@ export async function checkDatabase(
   input: { databaseId: string },
 ): Promise<CheckResult> {
   const before = await requireDatabase(context, principal, input.databaseId);
-  const problem = await runCheck(context, { kind: 'database', id: before.id, name: before.name });
+  const subject = { kind: 'database', id: before.id, name: before.name } as const;
+  const problem = await runCheck(context, subject);
   const row = presentDatabase(await requireDatabase(context, principal, input.databaseId));
   if (problem !== null) return { ok: false, checkedAt: row.checkedAt, findings: [problem] };
   if (row.checkError !== null) {
@@ -20,5 +21,6 @@ export async function checkDatabase(
     return { ok: false, checkedAt: row.checkedAt, findings };
   }
   const { findings, checkedAt } = row;
+  if (checkedAt === null) return { ok: false, checkedAt, findings: [changedMeanwhile(subject)] };
   return { ok: findings.every((one) => one.severity !== 'refuses'), checkedAt, findings };
 }

@@ -3,7 +3,7 @@ import type { CheckResult } from '../domain/schemas/checks.js';
 import type { Principal, UsecaseContext } from './context.js';
 import { requireDestination } from './get-destination.js';
 import { presentDestination } from './present/present-destination.js';
-import { runCheck } from './runs/run-check.js';
+import { changedMeanwhile, runCheck } from './runs/run-check.js';
 import { assertAdmin } from './shared/refusals.js';
 
 /** Puts, gets, lists and deletes a probe object from a worker, within 30 s. */
@@ -37,13 +37,15 @@ async function look(
   takeOver: boolean,
 ): Promise<CheckResult> {
   const before = await requireDestination(context, principal, destinationId);
-  const problem = await runCheck(context, { kind: 'destination', id: before.id, name: before.name, takeOver });
+  const subject = { kind: 'destination', id: before.id, name: before.name, takeOver } as const;
+  const problem = await runCheck(context, subject);
   const row = presentDestination(await requireDestination(context, principal, destinationId));
   const checkedAt = row.credentialsVerifiedAt;
   if (problem !== null) return { ok: false, checkedAt, findings: [problem] };
   if (row.checkError !== null) {
     return { ok: false, checkedAt, findings: [{ severity: 'refuses', ...row.checkError, statement: null }] };
   }
+  if (checkedAt === null) return { ok: false, checkedAt, findings: [changedMeanwhile(subject)] };
   const message = 'Writing, reading, listing and deleting work.';
   return {
     ok: true,

@@ -38,6 +38,16 @@ export async function startCheck(context: UsecaseContext, subject: CheckSubject)
   }
 }
 
+/** A check whose result was not kept, because the object was given another address or other credentials while it ran. */
+export function changedMeanwhile(subject: CheckSubject): Finding {
+  return {
+    severity: 'refuses',
+    code: 'changed_meanwhile',
+    message: `${subject.name} was changed while it was checked; check it again.`,
+    statement: null,
+  };
+}
+
 /**
  * Runs a check on a worker and waits for it. Returns null when it ran (the row holds what was found) or a finding that says why no
  * result came in time. Throws `service_unavailable` when Temporal does not take the start.

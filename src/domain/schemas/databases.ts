@@ -56,7 +56,11 @@ export const updateDatabaseSchema = z
   })
   .partial()
   .refine((value) => Object.keys(value).length > 0, 'must change at least one field')
-  .meta({ id: 'UpdateDatabase', description: 'Fields to change; the engine of a database never changes.' });
+  .meta({
+    id: 'UpdateDatabase',
+    description:
+      'Fields to change; the engine of a database never changes. Another host or port takes the password again: a stored one goes only where it was given for.',
+  });
 export type UpdateDatabase = z.infer<typeof updateDatabaseSchema>;
 
 export const listDatabasesQuery = z.strictObject({

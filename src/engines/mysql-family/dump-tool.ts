@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Transform } from 'node:stream';
 import { TidemarkError } from '../../domain/errors.js';
+import type { ChildOutput } from '../../platform/child-output.js';
 import { spawnChild } from '../../platform/spawn-child.js';
 import type { DatabaseConnection } from '../engine.js';
 import type { Brand } from './brand.js';
@@ -10,6 +11,11 @@ import { placeOf, toToolError } from './failures.js';
 /** Passes bytes on and remembers the last ones. */
 class TailKeeper extends Transform {
   readonly tail = new DumpTail();
+
+  constructor() {
+    // Chunk by chunk: whoever reads a stream of bytes gets all that waits joined into a new buffer.
+    super({ writableHighWaterMark: 1024 * 1024, readableObjectMode: true, readableHighWaterMark: 1 });
+  }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: (error: null, data: Buffer) => void): void {
     this.tail.add(chunk);
@@ -23,6 +29,8 @@ const SNAPSHOT_OPEN = /^-- (?:Setting savepoint|Retrieving|Sending|Releasing sav
 export type RunningDump = {
   /** Must be consumed. */
   readonly stdout: Readable;
+  /** See StartedPart. */
+  readonly release: (chunk: Buffer) => void;
   /** Resolves when the tool's own snapshot is open; rejects when it ended before. */
   readonly snapshotOpen: Promise<void>;
   /** See DumpPart.start(). */
@@ -57,6 +65,8 @@ export type DumpToolOptions = {
   readonly connection: DatabaseConnection;
   readonly part: PartName;
   readonly versionedTables: boolean;
+  /** For parts that hold rows; left out for short ones. */
+  readonly output?: ChildOutput;
   readonly signal: AbortSignal;
 };
 
@@ -82,6 +92,7 @@ export function startDumpTool(options: DumpToolOptions): RunningDump {
       connection.database,
     ],
     env: {},
+    stdout: options.output ?? 'pipe',
     label: `${brand.dumpProgram} of ${connection.database}`,
     redact: [connection.password],
     signal: options.signal,
@@ -96,18 +107,23 @@ export function startDumpTool(options: DumpToolOptions): RunningDump {
     child.stdout.once('error', (error) => out.destroy(error));
   } else out.end();
 
+  const cancelled = () => new TidemarkError('cancelled', `The dump of ${placeOf(connection)} was cancelled.`);
   const run = async () => {
     const exit = await child.exited;
     const failed = exit.code !== 0 || exit.stopped;
     if (failed) {
       const error = options.signal.aborted
-        ? new TidemarkError('cancelled', `The dump of ${placeOf(connection)} was cancelled.`)
+        ? cancelled()
         : toToolError(exit.stderr || `ended by ${exit.signal ?? exit.code}`, connection, what, 'dump_failed');
       refused(error);
       out.destroy(error);
       throw error;
     }
     opened();
+    // The tool of a small dump is gone before anybody reads what it wrote: a cancel must not wait for a reader who gave up.
+    const onAbort = () => out.destroy(cancelled());
+    if (options.signal.aborted) onAbort();
+    options.signal.addEventListener('abort', onAbort, { once: true });
     await new Promise<void>((resolve, reject) => {
       if (out.readableEnded) resolve();
       out.once('end', resolve);
@@ -115,14 +131,17 @@ export function startDumpTool(options: DumpToolOptions): RunningDump {
       out.once('close', () =>
         out.readableEnded ? resolve() : reject(new Error('the output was not read to its end')),
       );
-    }).catch((error: unknown) => {
-      throw new TidemarkError(
-        'dump_failed',
-        `${what} (${placeOf(connection)}): its output was cut off.`,
-        {},
-        { cause: error },
-      );
-    });
+    })
+      .catch((error: unknown) => {
+        if (options.signal.aborted) throw cancelled();
+        throw new TidemarkError(
+          'dump_failed',
+          `${what} (${placeOf(connection)}): its output was cut off.`,
+          {},
+          { cause: error },
+        );
+      })
+      .finally(() => options.signal.removeEventListener('abort', onAbort));
     if (!out.tail.endsWithMarker()) {
       throw new TidemarkError(
         'dump_incomplete',
@@ -135,8 +154,10 @@ export function startDumpTool(options: DumpToolOptions): RunningDump {
   done.catch(() => {});
   // An error of the stream reaches whoever reads it; unread it must not end the process.
   out.on('error', () => {});
+  out.once('close', () => options.output?.destroy());
   return {
     stdout: out,
+    release: (chunk) => options.output?.giveBack(chunk),
     snapshotOpen,
     done,
     kill: async () => {

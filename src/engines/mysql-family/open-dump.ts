@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TidemarkError } from '../../domain/errors.js';
 import type { Fingerprint } from '../../domain/fingerprint.js';
 import type { LogPosition } from '../../domain/positions.js';
+import type { ChildOutput } from '../../platform/child-output.js';
+import { openChildOutput } from '../../platform/child-output.js';
 import type { DatabaseConnection, DumpPart, DumpSession, EngineContext } from '../engine.js';
 import type { Brand } from './brand.js';
 import { readDatabaseSettings } from './database-settings.js';
@@ -51,7 +53,7 @@ type Opening = {
   readonly schema: string;
   readonly control: Session;
   readonly reader: Session;
-  startTool(tables: readonly TableEntry[]): RunningDump;
+  startTool(tables: readonly TableEntry[]): Promise<RunningDump>;
 };
 
 const beginSnapshot = async (session: Session) => {
@@ -98,7 +100,7 @@ async function openLocked(opening: Opening): Promise<Moment | { reason: string }
     }
     let dump: RunningDump | null = null;
     try {
-      dump = opening.startTool(expected);
+      dump = await opening.startTool(expected);
       const moment = await readMoment(opening);
       if (!sameNames(expected, moment.tables)) reason = 'tables were created or dropped meanwhile';
       else if (await openedWithin(dump, hold.left())) {
@@ -122,7 +124,7 @@ async function openQuiet(opening: Opening, refusal: string): Promise<Moment> {
     const first = await mark();
     if (first !== null) await sleep(QUIET_MS);
     const moment = await readMoment(opening);
-    dump = opening.startTool(moment.tables);
+    dump = await opening.startTool(moment.tables);
     await dump.snapshotOpen;
     if (first !== null) await sleep(QUIET_MS);
     if (first !== null && first === (await mark())) return { ...moment, dump, unavailable: null };
@@ -142,7 +144,7 @@ async function openQuiet(opening: Opening, refusal: string): Promise<Moment> {
 /** The dump tool alone, as `--no-fingerprint` runs of the bench want it. */
 async function openAlone(opening: Opening): Promise<Moment> {
   const moment = await readMoment(opening);
-  const dump = opening.startTool(moment.tables);
+  const dump = await opening.startTool(moment.tables);
   await dump.snapshotOpen;
   return { ...moment, dump, unavailable: 'No fingerprint was asked for.' };
 }
@@ -198,7 +200,7 @@ export async function openDump(
     const tools = await requireClientTools(brand, server.major, context.toolRoots);
     file = await writeOptionFile(connection, context.scratchDir);
     const optionFile = file.path;
-    const start = (part: PartName, tables: readonly TableEntry[]) => {
+    const start = (part: PartName, tables: readonly TableEntry[], output?: ChildOutput) => {
       const dump = startDumpTool({
         brand,
         command: tools.dump,
@@ -206,6 +208,7 @@ export async function openDump(
         connection,
         part,
         versionedTables: tables.some((table) => table.versioned),
+        ...(output ? { output } : {}),
         signal,
       });
       running.push(dump);
@@ -217,7 +220,12 @@ export async function openDump(
       schema,
       control,
       reader,
-      startTool: (tables) => start(floats.length > 0 ? 'dump.sql without triggers' : 'dump.sql', tables),
+      startTool: async (tables) =>
+        start(
+          floats.length > 0 ? 'dump.sql without triggers' : 'dump.sql',
+          tables,
+          await openChildOutput(context.scratchDir),
+        ),
     };
     let moment: Moment;
     if (options.fingerprint) {
@@ -255,7 +263,14 @@ export async function openDump(
       await checkUnchanged();
     };
     const parts: DumpPart[] = [
-      { name: 'dump.sql', tool, start: () => ({ stdout: moment.dump.stdout, done: guard(wait(moment.dump)) }) },
+      {
+        name: 'dump.sql',
+        tool,
+        start: () => {
+          const { stdout, release } = moment.dump;
+          return { stdout, release, done: guard(wait(moment.dump)) };
+        },
+      },
     ];
     const later = (name: 'triggers.sql' | 'events.sql'): DumpPart => ({
       name,

@@ -157,6 +157,10 @@ class ArchiveDump {
   private async run(tap: ArchiveTap): Promise<void> {
     const { snapshot, connection, context } = this;
     let cleanUp = async () => {};
+    const cancelled = () => new TidemarkError('cancelled', 'The run was cancelled.');
+    // The tool of a small dump is gone before anybody reads what it wrote: a cancel must not wait for a reader who gave up.
+    const onAbort = () => tap.destroy(cancelled());
+    context.signal.addEventListener('abort', onAbort, { once: true });
     try {
       const environment = await libpqEnvironment(connection, context, snapshot);
       cleanUp = environment.cleanUp;
@@ -164,7 +168,7 @@ class ArchiveDump {
       this.output = output;
       output.on('error', (error) => tap.destroy(error));
       tap.once('close', () => output.destroy());
-      if (this.closed || tap.destroyed) throw new TidemarkError('cancelled', 'The run was cancelled.');
+      if (this.closed || tap.destroyed) throw cancelled();
       const child = spawnChild({
         command: toolCommand(snapshot.tools, 'pg_dump'),
         // Uncompressed: zstd follows, and packs better what nothing has packed before.
@@ -189,7 +193,7 @@ class ArchiveDump {
         if (!tap.readableEnded) void child.kill();
       });
       const exit = await child.exited;
-      if (context.signal.aborted || this.closed) throw new TidemarkError('cancelled', 'The run was cancelled.');
+      if (context.signal.aborted || this.closed) throw cancelled();
       if (tap.errored)
         throw new TidemarkError('dump_incomplete', `What pg_dump wrote is not an archive: ${tap.errored.message}.`);
       if (exit.code !== 0) {
@@ -214,8 +218,9 @@ class ArchiveDump {
       await finished(tap);
     } catch (error) {
       if (!tap.destroyed) tap.destroy(error instanceof Error ? error : undefined);
-      throw error;
+      throw context.signal.aborted ? cancelled() : error;
     } finally {
+      context.signal.removeEventListener('abort', onAbort);
       this.output?.destroy();
       await cleanUp();
     }

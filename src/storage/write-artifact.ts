@@ -17,7 +17,8 @@ import { objectContext } from './object-context.js';
 export const MAX_OBJECT_BYTES = 64 * 1024 ** 3;
 
 const COMPRESSION_LEVEL = 3;
-const COMPRESSED_CHUNK = 256 * 1024;
+/** Room for what a batch becomes: a full buffer costs another trip to the compressor's thread. */
+const COMPRESSED_CHUNK = 1024 * 1024;
 
 export type WriteArtifact = {
   readonly destination: Destination;

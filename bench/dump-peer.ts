@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { EngineServer } from '../src/embedded/engine-server.js';
 import { engineBinDir, engineRoot } from '../src/platform/installed.js';
 import type { S3Store } from '../test/support/start-s3-store.js';
+import { cpuMsOfChildren } from './cpu-time.js';
 
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -26,11 +27,12 @@ export async function runPeer(
   store: S3Store,
   bucket: string,
   dir: string,
-): Promise<{ wallMs: number; peakBytes: number }> {
+): Promise<{ wallMs: number; cpuMs: number; peakBytes: number }> {
   const root = engineRoot(server.product, process.env);
   if (root === null) throw new Error(`${server.product} is not installed`);
   const bin = engineBinDir(server.product, root);
   const { endpoint, accessKeyId, secretAccessKey } = store;
+  const cpuBefore = cpuMsOfChildren();
   const started = performance.now();
   const child = spawn(
     'bash',
@@ -53,7 +55,9 @@ export async function runPeer(
   const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   const output = await text(child.stdout);
   if ((await exited) !== 0) throw new Error(`the plain pipeline of ${server.product} failed`);
-  return { wallMs: performance.now() - started, peakBytes: (JSON.parse(output) as { peakBytes: number }).peakBytes };
+  const wallMs = performance.now() - started;
+  const { peakBytes } = JSON.parse(output) as { peakBytes: number };
+  return { wallMs, cpuMs: cpuMsOfChildren() - cpuBefore, peakBytes };
 }
 
 /** The same tools and options as a Tidemark dump has. */

@@ -17,6 +17,7 @@ import type { DestinationConfig } from '../src/storage/destination.js';
 import { attemptPrefix } from '../src/storage/layout.js';
 import { openDestination } from '../src/storage/open-destination.js';
 import { writeManifest } from '../src/storage/write-manifest.js';
+import { cpuMsOf } from './cpu-time.js';
 
 export type DumpTask = {
   readonly connection: DatabaseConnection;
@@ -24,7 +25,13 @@ export type DumpTask = {
   readonly toolRoots: readonly string[];
   readonly fingerprint: boolean;
 };
-export type DumpFigures = { readonly wallMs: number; readonly peakBytes: number; readonly storedBytes: number };
+export type DumpFigures = {
+  readonly wallMs: number;
+  /** User and system time of this process and the dump tools, from the first connection on. */
+  readonly cpuMs: number;
+  readonly peakBytes: number;
+  readonly storedBytes: number;
+};
 
 const task = JSON.parse(await text(process.stdin)) as DumpTask;
 const scratchDir = mkdtempSync(join(tmpdir(), 'tm-bench-'));
@@ -37,6 +44,7 @@ try {
     newId('backup'),
     newId('attempt'),
   ];
+  const cpuBefore = cpuMsOf('self');
   const started = performance.now();
   const startedAt = new Date().toISOString();
   const destination = openDestination(task.destination);
@@ -87,11 +95,12 @@ try {
     },
   });
   const wallMs = performance.now() - started;
+  const cpuMs = cpuMsOf('self') - cpuBefore;
   destination.close();
   const peak = /VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   const objects = artifacts.flatMap((artifact) => artifact.objects);
   const storedBytes = objects.reduce((sum, object) => sum + object.storedBytes, 0);
-  const figures: DumpFigures = { wallMs, peakBytes: Number(peak) * 1024, storedBytes };
+  const figures: DumpFigures = { wallMs, cpuMs, peakBytes: Number(peak) * 1024, storedBytes };
   process.stdout.write(JSON.stringify(figures));
 } finally {
   rmSync(scratchDir, { recursive: true, force: true });

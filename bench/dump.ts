@@ -9,14 +9,17 @@ import type { EngineServer } from '../src/embedded/engine-server.js';
 import { startEngineServer } from '../src/embedded/engine-server.js';
 import type { EngineProduct } from '../src/platform/installed.js';
 import { engineProductTitles, enginesRoot } from '../src/platform/installed.js';
+import { workerEnvironment, workerNodeFlags } from '../src/platform/worker-memory.js';
 import type { S3Store } from '../test/support/start-s3-store.js';
 import { startS3Store } from '../test/support/start-s3-store.js';
+import { cpuMsOf } from './cpu-time.js';
 import { peerCompressor, runPeer } from './dump-peer.js';
 import type { DumpFigures, DumpTask } from './dump-worker.js';
 import { generateDatabase } from './generate.js';
 
 type Way = 'peer' | 'plain' | 'fingerprint';
-type Run = { wallMs: number; peakBytes: number };
+/** `cpuMs`: of the backup itself; `othersCpuMs`: of the database server and the S3 store meanwhile. */
+type Run = { wallMs: number; cpuMs: number; othersCpuMs: number; peakBytes: number };
 type Result = { product: EngineProduct; storedBytes: number; runs: Record<Way, Run[]> };
 
 const TARGETS = { plain: 1.1, fingerprint: 1.35, peakMiB: 350 };
@@ -75,13 +78,21 @@ async function benchEngine(
       // In another order each round: none always comes first.
       const ways: Way[] = ['peer', 'plain', 'fingerprint'];
       for (const way of [...ways.slice(round % 3), ...ways.slice(0, round % 3)]) {
-        if (way === 'peer') runs.peer.push(await runPeer(server, database, store, bucket, dir));
-        else {
+        const others = () => cpuMsOf(server.pid ?? 'self') + cpuMsOf(store.pid);
+        const before = others();
+        if (way === 'peer') {
+          const figures = await runPeer(server, database, store, bucket, dir);
+          runs.peer.push({ ...figures, othersCpuMs: others() - before });
+        } else {
           const figures = await runTidemark(server, database, store, bucket, way === 'fingerprint');
-          runs[way].push(figures);
+          runs[way].push({ ...figures, othersCpuMs: others() - before });
           storedBytes = figures.storedBytes;
         }
-        console.log(`  round ${round + 1} ${way}: ${((runs[way].at(-1)?.wallMs ?? 0) / 1000).toFixed(1)} s`);
+        const last = runs[way].at(-1);
+        const seconds = (ms = 0) => `${(ms / 1000).toFixed(1)} s`;
+        console.log(
+          `  round ${round + 1} ${way}: ${seconds(last?.wallMs)}, processor ${seconds(last?.cpuMs)}, of server and store ${seconds(last?.othersCpuMs)}`,
+        );
       }
       rmSync(join(store.dataDir, bucket), { recursive: true, force: true });
     }
@@ -114,7 +125,11 @@ async function runTidemark(
     fingerprint,
   };
   const worker = fileURLToPath(new URL('dump-worker.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', worker], { stdio: ['pipe', 'pipe', 'inherit'] });
+  // Started as `tidemark up` starts its workers.
+  const child = spawn(process.execPath, [...workerNodeFlags, '--import', 'tsx', worker], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, ...workerEnvironment },
+  });
   child.stdin.end(JSON.stringify(task));
   const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   const output = await text(child.stdout);
@@ -134,6 +149,10 @@ const peak = (runs: readonly Run[]) => Math.max(...runs.map((run) => run.peakByt
 /** Median of the ratios within a round: what slows a whole round down is in both of its numbers. */
 const ratio = (runs: readonly Run[], peer: readonly Run[]) =>
   median(runs.map((run, round) => run.wallMs / (peer[round]?.wallMs ?? 1)));
+const work = (run: Run | undefined) => (run ? run.cpuMs + run.othersCpuMs : 1);
+/** The same for all processor time, that of database server and store too: it says what waiting for other programs hides. */
+const workRatio = (runs: readonly Run[], peer: readonly Run[]) =>
+  median(runs.map((run, round) => work(run) / work(peer[round])));
 
 function row({ product, storedBytes, runs }: Result): string[] {
   const seconds = (ms: number) => (ms / 1000).toFixed(1);
@@ -143,8 +162,10 @@ function row({ product, storedBytes, runs }: Result): string[] {
     `${seconds(wall(runs.peer))} s`,
     `${seconds(wall(runs.plain))} s`,
     ratio(runs.plain, runs.peer).toFixed(2),
+    workRatio(runs.plain, runs.peer).toFixed(2),
     `${seconds(wall(runs.fingerprint))} s`,
     ratio(runs.fingerprint, runs.peer).toFixed(2),
+    workRatio(runs.fingerprint, runs.peer).toFixed(2),
     `${peak(runs.plain).toFixed(0)} MiB`,
     `${peak(runs.fingerprint).toFixed(0)} MiB`,
     `${peak(runs.peer).toFixed(0)} MiB`,
@@ -156,9 +177,11 @@ const HEADINGS = [
   'stored',
   'plain pipeline',
   'Tidemark, no fingerprint',
-  'ratio',
+  'wall ratio',
+  'processor ratio',
   'Tidemark, fingerprint',
-  'ratio',
+  'wall ratio',
+  'processor ratio',
   'peak memory, no fingerprint',
   'peak memory, fingerprint',
   'peak memory of the pipeline’s upload alone',
@@ -183,8 +206,8 @@ function writeReport(results: readonly Result[], mib: number, rounds: number): v
     line(HEADINGS.map(() => '---')),
     ...results.map((result) => line(row(result))),
     '',
-    `Wall times are medians of ${rounds} rounds, ratios the medians of the ratios within a round; memory is the highest peak (VmHWM) of the`,
-    'Node process. The plain pipeline is the same dump tool with the same options, piped through ' +
+    `Wall times are medians of ${rounds} rounds, ratios the medians of the ratios within a round; the processor ratio takes user and system time`,
+    'of all that took part, database server and store too. Memory is the highest peak (VmHWM) of the Node process. The plain pipeline is the same dump tool with the same options, piped through ' +
       `${peerCompressor().name},`,
     'and uploaded by the AWS SDK (`lib-storage`, 16 MiB parts, 4 in flight); it neither encrypts nor verifies. About a third of each row is',
     `random. Targets: ratio at most ${TARGETS.plain.toFixed(2)} without and ${TARGETS.fingerprint.toFixed(2)} with the fingerprint, at most ${TARGETS.peakMiB} MiB of memory whatever the size.`,

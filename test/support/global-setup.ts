@@ -23,7 +23,19 @@ declare module 'vitest' {
 
 const PREFIX = 'tm-run-';
 
-/** Folders of runs that were killed: they hold gigabytes after a few days. */
+/** Servers that the SDK started for a test and that outlived it: they know the run by its temporary folder (see own-temp-folder.ts). */
+function endProcessesOf(dir: string): void {
+  for (const entry of readdirSync('/proc')) {
+    try {
+      const environment = readFileSync(join('/proc', entry, 'environ'), 'utf8').split('\0');
+      if (environment.includes(`TMPDIR=${join(dir, 't')}`)) process.kill(Number(entry), 'SIGKILL');
+    } catch {
+      // No process, another user's, or gone since.
+    }
+  }
+}
+
+/** What runs that were killed left behind: servers, and folders that hold gigabytes after a few days. */
 function sweepDeadRuns(): void {
   for (const name of readdirSync(tmpdir())) {
     if (!name.startsWith(PREFIX)) continue;
@@ -31,6 +43,7 @@ function sweepDeadRuns(): void {
     try {
       const owner = readStateFile(join(dir, 'run.json'), processMarkSchema);
       if (!owner || isRunning(owner)) continue;
+      endProcessesOf(dir);
       for (const file of globSync('**/server.json', { cwd: dir })) {
         const { socketDir } = JSON.parse(readFileSync(join(dir, file), 'utf8')) as { socketDir: string | null };
         if (socketDir?.startsWith(join(tmpdir(), 'tm-'))) rmSync(socketDir, { recursive: true, force: true });

@@ -26,6 +26,7 @@ program
   .option('--minutes <number>', 'how long', '60')
   .option('--engines <product...>', `only these: ${engineProducts.join(' ')}`)
   .option('--actions <action...>', `only these rounds (and backups where they need one): ${actions.join(', ')}`)
+  .option('--note <text>', 'stands in the figures: what else the machine did, for instance')
   .option('--no-figures', 'leave docs/soak.md as it is')
   .parse();
 const options = program.opts<{
@@ -33,6 +34,7 @@ const options = program.opts<{
   minutes: string;
   engines?: string[];
   actions?: string[];
+  note?: string;
   figures: boolean;
 }>();
 const seed = options.seed === undefined ? Math.floor(Math.random() * 1e9) : Number(options.seed);
@@ -88,7 +90,16 @@ try {
     watch.stop();
   }
   const ranMs = Date.now() - started;
-  const figures = summarize({ seed, minutes, ranMs, command, results, memory: watch.memory(), skipped });
+  const figures = summarize({
+    seed,
+    minutes,
+    ranMs,
+    command,
+    results,
+    memory: watch.memory(),
+    skipped,
+    note: options.note,
+  });
   say(`\n${figures}\n`);
   if (options.figures && !stopping.signal.aborted) writeFigures(join(import.meta.dirname, '../docs/soak.md'), figures);
 } catch (error) {

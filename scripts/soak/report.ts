@@ -21,10 +21,12 @@ export type Summary = {
   readonly results: readonly RoundResult[];
   readonly memory: ReturnType<Watch['memory']>;
   readonly skipped: readonly string[];
+  /** What a reader must know about this run, or undefined. */
+  readonly note: string | undefined;
 };
 
 /** The figures as Markdown: what the end of a run prints and what the docs keep. */
-export function summarize({ seed, minutes, ranMs, command, results, memory, skipped }: Summary): string {
+export function summarize({ seed, minutes, ranMs, command, results, memory, skipped, note }: Summary): string {
   const settle = results.map((result) => result.outcome.settleMs);
   const calm = results.flatMap(({ slowestWriteMs, disturbances }) =>
     slowestWriteMs === null || disturbances.length > 0 ? [] : [slowestWriteMs],
@@ -38,6 +40,7 @@ export function summarize({ seed, minutes, ranMs, command, results, memory, skip
     `| command | \`${command}\` |`,
     `| date | ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC |`,
     `| machine | ${availableParallelism()} cores, load ${loadavg()[0]?.toFixed(1)} at the end |`,
+    ...(note === undefined ? [] : [`| note | ${note} |`]),
     `| asked for, ran | ${minutes} min, ${(ranMs / 60_000).toFixed(1)} min |`,
     `| seed | ${seed} |`,
     `| rounds, all invariants held after each | ${results.length} |`,

@@ -40,6 +40,8 @@ export async function joinSnapshot(snapshot: Snapshot, context: EngineContext): 
   });
   try {
     for (const setting of textSettings) await session.run(setting);
+    // From a gigabyte on a table's checksum would be compiled, and fail where the server's LLVM library is not installed.
+    await session.run('SET jit = off');
     await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     await session.run(`SET TRANSACTION SNAPSHOT '${snapshot.name}'`);
     // A table that somebody wants to alter now is not waited for: see LOCK_WAIT_MS.

@@ -16,6 +16,7 @@ import { until } from '../test/support/until.js';
 import { serve, startTemporal } from '../test/support/workflow-server.js';
 
 const folder = fileURLToPath(new URL('../test/replay/histories/', import.meta.url));
+const checkout = fileURLToPath(new URL('../', import.meta.url));
 const asked = process.argv.slice(2);
 const wanted = (run: RecordedRun) =>
   asked.length > 0 ? asked.includes(run.name) : !existsSync(`${folder}${run.name}.json`);
@@ -41,7 +42,8 @@ try {
       }
       await handle.result().catch(() => undefined);
       const history = await handle.fetchHistory();
-      const json = JSON.stringify(JSON.parse(historyToJSON(history)), null, 1);
+      // Stack traces name files: by their place in the checkout, not by that of the machine it was recorded on.
+      const json = JSON.stringify(JSON.parse(historyToJSON(history)), null, 1).replaceAll(checkout, '');
       writeFileSync(`${folder}${run.name}.json`, `${json}\n`);
       console.log(`${run.name}: ${history.events?.length ?? 0} events`);
     });

@@ -36,8 +36,16 @@ export async function startSoakService(options: {
 }): Promise<SoakService> {
   let service = await startServiceProcess(options);
   const { token } = service;
-  const start = async () => {
-    service = await startServiceProcess({ ...options, token });
+  // While it is down its run.json still names the port it had, which another program may take: nothing is sent there until it is up again.
+  let up: Promise<unknown> = Promise.resolve();
+  const restart = (end: () => Promise<void>, between?: () => void | Promise<void>) => {
+    const restarted = (async () => {
+      await end();
+      await between?.();
+      service = await startServiceProcess({ ...options, token });
+    })();
+    up = restarted.catch(() => {});
+    return restarted;
   };
 
   async function request<T>(method: string, path: string, body?: unknown): Promise<Answer<T>> {
@@ -46,6 +54,7 @@ export async function startSoakService(options: {
     for (let tries = 1; ; tries += 1) {
       options.signal.throwIfAborted();
       let trouble: string;
+      await up;
       try {
         const response = await fetch(new URL(path, service.run().api), {
           method,
@@ -112,16 +121,8 @@ export async function startSoakService(options: {
         await sleep(300);
       }
     },
-    async killAndRestart(between) {
-      await service.kill();
-      await between?.();
-      await start();
-    },
-    async stopAndRestart(between) {
-      await service.stop();
-      await between?.();
-      await start();
-    },
+    killAndRestart: (between) => restart(() => service.kill(), between),
+    stopAndRestart: (between) => restart(() => service.stop(), between),
     stop: () => service.stop(),
   };
 }

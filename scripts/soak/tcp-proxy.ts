@@ -3,6 +3,7 @@ import { connect, createServer } from 'node:net';
 
 /** A loopback port that leads to another one, until it is told not to. */
 export type TcpProxy = {
+  readonly host: string;
   readonly port: number;
   /** Ends every connection at once, as a pulled cable does that is put back. */
   cut(): void;
@@ -15,7 +16,7 @@ export type TcpProxy = {
 };
 
 /** Leads to `target()`, asked for each connection: a component may have moved to another port. */
-export async function startTcpProxy(target: () => number): Promise<TcpProxy> {
+export async function startTcpProxy(target: () => number, host = '127.0.0.1'): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let state: 'open' | 'refusing' | 'stalled' = 'open';
   const server = createServer((inner) => {
@@ -50,11 +51,12 @@ export async function startTcpProxy(target: () => number): Promise<TcpProxy> {
   };
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(0, host, resolve);
   });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   return {
+    host,
     port: address.port,
     cut: drop,
     refuse() {

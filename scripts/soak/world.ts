@@ -102,14 +102,15 @@ export async function startWorld(options: {
       );
       say(`  ${product} runs`);
     }
-    const storeProxy = await startTcpProxy(() => Number(new URL(service.process.run().s3.endpoint).port));
+    // Not 127.0.0.1: a starting service leads destinations of its own store there back to the store itself, past the proxy.
+    const storeProxy = await startTcpProxy(() => Number(new URL(service.process.run().s3.endpoint).port), '127.0.0.2');
     closing.push(() => storeProxy.close());
     const { s3 } = service.process.run();
     const destination = await service.call<{ id: string }>('POST', '/v1/destinations', {
       name: 'soak store',
       type: 's3',
       ...s3,
-      endpoint: `http://127.0.0.1:${storeProxy.port}`,
+      endpoint: `http://${storeProxy.host}:${storeProxy.port}`,
       prefix: PREFIX,
     });
     const small = disk.skipped

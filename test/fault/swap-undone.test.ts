@@ -34,10 +34,10 @@ const obstacles: Record<
   // The name under which the former content was to be kept.
   pg17: async (engine, target, restoreId) =>
     void (await engine.query(`create database "${target}__before_${restoreId}"`)),
-  // A table of the application where one of the backup was to go: it had been dropped since.
+  // A table under one of the names that hide the tables in the middle.
   mysql: async (engine, target) => {
-    await engine.query('create table extra (mine int)', target);
-    await engine.query('insert into extra values (42)', target);
+    for (const number of [0, 1, 2]) await engine.query(`create table tidemark__out_${number} (mine int)`, target);
+    await engine.query('insert into tidemark__out_1 values (42)', target);
   },
 };
 
@@ -95,8 +95,8 @@ for (const product of ['pg17', 'mysql'] as const) {
       expect(journals.map((journal) => journal.state)).toEqual(['undone']);
       expect(await contentOf(name, 10)).toEqual({ seen: 1, first: 'changed' });
       if (product === 'mysql') {
-        expect(await source.query('select mine from extra', name)).toEqual([{ mine: 42 }]);
-        await source.query('drop table extra', name);
+        expect(await source.query('select mine from tidemark__out_1', name)).toEqual([{ mine: 42 }]);
+        await source.query('drop table tidemark__out_0, tidemark__out_1, tidemark__out_2', name);
       }
       expect((await databases()).filter((database) => database.startsWith('tm_stage_'))).toEqual([]);
 

@@ -31,6 +31,8 @@ async function fillPostgres(server: EngineServer, rows: number): Promise<void> {
   await admin.query('CREATE DATABASE bench');
   await admin.end();
   const client = await connect('bench');
+  // So large an INSERT would be compiled, and fail where the server's LLVM library is not installed.
+  await client.query('SET jit = off');
   await client.query(`CREATE TABLE item (id bigint PRIMARY KEY, made timestamptz NOT NULL, price numeric(12,2),
     random_text text NOT NULL, words text NOT NULL)`);
   await client.query(

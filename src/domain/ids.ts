@@ -18,6 +18,11 @@ export const idPrefixes = {
   session: 'ses',
   audit: 'aud',
   notification: 'ntf',
+  attachment: 'atc',
+  chain: 'chn',
+  slice: 'slc',
+  gap: 'gap',
+  cleanup: 'cln',
   journal: 'jrn',
 } as const;
 

@@ -12,6 +12,40 @@ export type RestoreStatus = (typeof restoreStatuses)[number];
 export const planStatuses = ['active', 'paused'] as const;
 export type PlanStatus = (typeof planStatuses)[number];
 
+export const policyStatuses = ['active', 'paused', 'error', 'validating'] as const;
+export type PolicyStatus = (typeof policyStatuses)[number];
+
+/** Only a pause by failures is taken back by a success. */
+export const pausedByReasons = ['failures', 'user'] as const;
+export type PausedBy = (typeof pausedByReasons)[number];
+
+export const pitrStatuses = ['active', 'configuring', 'error', 'disabled'] as const;
+export type PitrStatus = (typeof pitrStatuses)[number];
+
+export const attachmentStatuses = ['configuring', 'active', 'error', 'detaching', 'detached'] as const;
+export type AttachmentStatus = (typeof attachmentStatuses)[number];
+
+/** `starting` until the receiver has delivered once; `error` with the reason while it is tried again; `stopped` after its slot was released. */
+export const archiveStatuses = ['off', 'starting', 'following', 'error', 'stopped'] as const;
+export type ArchiveStatus = (typeof archiveStatuses)[number];
+
+export const notificationStatuses = ['pending', 'sent', 'failed'] as const;
+export type NotificationStatus = (typeof notificationStatuses)[number];
+
+export const notificationEvents = [
+  'backup_failed',
+  'policy_paused',
+  'policy_reactivated',
+  'pitr_gap',
+  'source_changed',
+  'cleanup_pending',
+  'retention_refused',
+] as const;
+export type NotificationEvent = (typeof notificationEvents)[number];
+
+/** Failures in a row of one attachment that pause its policy. */
+export const FAILURES_TO_PAUSE = 3;
+
 /** How a backup was verified, weakest first. Never claim a higher one than was seen (design section 1). */
 export const proofLevels = ['continuity', 'transport', 'source'] as const;
 export type ProofLevel = (typeof proofLevels)[number];

@@ -19,6 +19,16 @@ export const attemptPrefix = (ownerId: string, backupId: string, attemptId: stri
 
 export const manifestKey = (ownerId: string, backupId: string) => `${backupPrefix(ownerId, backupId)}/manifest.json`;
 
+/** The log archive of a server under a policy. */
+export const archivePrefix = (serverId: string, policyId: string) => `${ROOT}/${serverId}/archive/${policyId}`;
+
+/** Epoch and sequence number as sortable text; `<file>.<from>-<to>` says what is inside. The record lies beside its object, as `….json`. */
+export const slicePrefix = (serverId: string, policyId: string, epoch: number) =>
+  `${archivePrefix(serverId, policyId)}/${String(epoch).padStart(6, '0')}`;
+
+export const sliceName = (seq: number, file: string, from: number, to: number) =>
+  `${String(seq).padStart(10, '0')}-${file}.${from}-${to}`;
+
 /** A wrapping key sealed under the present master key, written when the master key is rotated: manifests keep the sealing of their day. */
 export const sealedKeyKey = (keyId: string) => `${ROOT}/keys/${keyId}.json`;
 

@@ -14,7 +14,8 @@ export type StoredObject = z.infer<typeof storedObjectSchema>;
 /** One file of a backup, kept in one or more objects (each at most 64 GiB). */
 export const artifactSchema = z.object({
   name: z.string(),
-  role: z.enum(['dump', 'fingerprint']),
+  /** `base`: a physical copy. `sidecar`: a small file that belongs to it (backup_manifest, accounts). `fingerprint:<database>` stands in `name`. */
+  role: z.enum(['dump', 'fingerprint', 'base', 'sidecar']),
   tool: z.object({ name: z.string(), version: z.string() }).nullable(),
   bytes: z.number().int().nonnegative(),
   sha256: z.string(),
@@ -35,6 +36,20 @@ export const manifestSchema = z.object({
   planId: z.string().nullable(),
   kind: z.enum(['dump', 'full', 'incremental', 'baseline']),
   parentId: z.string().nullable(),
+  /** Only of fulls and incrementals, which hold a whole server: whose chain they are of, and what a sandbox must know. Objects lie under `serverId`. */
+  chain: z
+    .object({
+      serverId: z.string(),
+      policyId: z.string(),
+      chainId: z.string(),
+      incremental: z.enum(['physical', 'log']).nullable(),
+      /** The log archive's epoch at the backup; null when nothing archived. */
+      epoch: z.number().int().nullable(),
+      databases: z.array(z.string()),
+      cluster: z.record(z.string(), z.string()),
+      sourceRole: z.enum(['primary', 'replica']),
+    })
+    .optional(),
   label: z.string().nullable(),
   source: serverIdentitySchema.extend({ host: z.string(), port: z.number(), database: z.string() }),
   toolVersion: z.string(),

@@ -13,6 +13,19 @@ export const checkDestinationWorkflowId = (destinationId: string, nonce: string)
 /** Temporal appends `-<time>` to the ids of the runs that a schedule starts. */
 export const fireWorkflowId = (planId: string) => `fire/${planId}`;
 export const planScheduleId = (planId: string) => `plan/${planId}`;
+/** Entities: one of each per server under a policy. */
+export const chainWorkflowId = (policyId: string, serverId: string) => `chain/${policyId}/${serverId}`;
+export const archiveWorkflowId = (policyId: string, serverId: string) => `archive/${policyId}/${serverId}`;
+export const attachWorkflowId = (attachmentId: string) => `attach/${attachmentId}`;
+export const detachWorkflowId = (attachmentId: string) => `detach/${attachmentId}`;
+export const checkPolicyWorkflowId = (policyId: string, nonce: string) => `check-policy/${policyId}/${nonce}`;
+export const notifyWorkflowId = (notificationId: string) => `notify/${notificationId}`;
+export const cleanUpSourceWorkflowId = (cleanupId: string) => `clean-up-source/${cleanupId}`;
+/** Schedules of a chain, and the workflow ids of what they start. */
+export const chainScheduleId = (chainId: string, kind: 'full' | 'incremental' | 'retention') =>
+  `chain-${kind}/${chainId}`;
+export const fireChainWorkflowId = (chainId: string, kind: 'full' | 'incremental' | 'retention') =>
+  `fire-${kind}/${chainId}`;
 export const housekeepingScheduleId = 'housekeeping';
 export const housekeepingWorkflowId = 'housekeeping/run';
 
@@ -23,6 +36,7 @@ export const priorities = { restore: 1, manual: 2, scheduled: 4 } as const;
 export const searchAttributeNames = {
   database: 'TidemarkDatabase',
   plan: 'TidemarkPlan',
+  policy: 'TidemarkPolicy',
   kind: 'TidemarkKind',
   status: 'TidemarkStatus',
 } as const;

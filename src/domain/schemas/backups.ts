@@ -94,7 +94,7 @@ export const backupListSchema = listOf(backupSchema, 'BackupList');
 export const backupFileSchema = z
   .object({
     name: z.string().meta({ example: 'dump.pgc' }),
-    role: z.enum(['dump', 'fingerprint']),
+    role: z.enum(['dump', 'fingerprint', 'base', 'sidecar']),
     bytes: z.number(),
     storedBytes: z.number(),
     sha256: z.string(),

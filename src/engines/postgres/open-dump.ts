@@ -64,6 +64,7 @@ export async function openPostgresDump(
       settings: {},
     };
     const dump = new ArchiveDump(snapshot, connection, inner);
+    const prints = new Set<Promise<unknown>>();
     return {
       server,
       position: { lsn: at?.lsn ?? '', timeline: Number(at?.timeline ?? 0) },
@@ -76,7 +77,10 @@ export async function openPostgresDump(
           throw new TidemarkError('not_supported', 'The dump was opened without a fingerprint.');
         // Not before pg_dump holds its locks: a TRUNCATE between our reading and its lock would empty the table for it, and only for it.
         const contents = await dump.contentsOrNever();
-        const print = await readFingerprint({ snapshot, connection, context: inner, onTable });
+        if (dump.closed) throw cancelled();
+        const reading = readFingerprint({ snapshot, connection, context: inner, onTable });
+        prints.add(reading);
+        const print = await reading;
         return { ...print, sequences: settleSequences(sequencesBefore, contents, print.sequences) };
       },
       close: async () => {
@@ -84,6 +88,7 @@ export async function openPostgresDump(
         await holder.close();
         // Ends a fingerprint that is still being read. Last: a socket cut off under an open transaction is a line in the server's log.
         closing.abort();
+        await Promise.allSettled(prints);
       },
     };
   } catch (error) {
@@ -100,6 +105,10 @@ export async function openPostgresDump(
 /** How long a fingerprint waits for the dump to start, in milliseconds; a caller that wants a fingerprint alone gets it then. */
 const DUMP_START_WAIT_MS = 2_000;
 
+function cancelled(): TidemarkError {
+  return new TidemarkError('cancelled', 'The run was cancelled.');
+}
+
 class ArchiveDump {
   readonly part: DumpPart;
   private child: Child | null = null;
@@ -111,7 +120,7 @@ class ArchiveDump {
   private readonly snapshot: Snapshot;
   private readonly connection: DatabaseConnection;
   private readonly context: EngineContext;
-  private closed = false;
+  closed = false;
 
   constructor(snapshot: Snapshot, connection: DatabaseConnection, context: EngineContext) {
     this.snapshot = snapshot;
@@ -157,7 +166,6 @@ class ArchiveDump {
   private async run(tap: ArchiveTap): Promise<void> {
     const { snapshot, connection, context } = this;
     let cleanUp = async () => {};
-    const cancelled = () => new TidemarkError('cancelled', 'The run was cancelled.');
     // The tool of a small dump is gone before anybody reads what it wrote: a cancel must not wait for a reader who gave up.
     const onAbort = () => tap.destroy(cancelled());
     context.signal.addEventListener('abort', onAbort, { once: true });

@@ -128,8 +128,8 @@ async function readPopulated(session: Session): Promise<Fingerprint['objects']> 
 }
 
 /**
- * Reads what the database holds at the snapshot. `onTable` counts tables done. Throws `source_changed_during_dump` when a table is being
- * altered, and what the server's errors mean.
+ * Reads what the database holds at the snapshot. `onTable` counts tables done. When it settles, its sessions and its pg_dump are gone.
+ * Throws `source_changed_during_dump` when a table is being altered, and what the server's errors mean.
  */
 export async function readFingerprint(options: {
   readonly snapshot: Snapshot;
@@ -141,10 +141,10 @@ export async function readFingerprint(options: {
   const sessions: Session[] = [];
   const stop = new AbortController();
   const inner: EngineContext = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) };
+  const definitions = readDefinitions(snapshot, connection, inner);
+  // Awaited below; a failure before that must not count as unhandled.
+  const definitionsEnded = definitions.catch(() => {});
   try {
-    const definitions = readDefinitions(snapshot, connection, inner);
-    // Awaited below; a failure before that must not count as unhandled.
-    definitions.catch(() => {});
     for (let i = 0; i < READERS; i++) sessions.push(await joinSnapshot(snapshot, inner));
     const [first] = sessions;
     if (first === undefined) throw new Error('no reader');
@@ -192,6 +192,7 @@ export async function readFingerprint(options: {
     if (mapped.code !== 'source_busy') throw mapped;
     throw new TidemarkError('source_changed_during_dump', mapped.message, mapped.details, { cause: error });
   } finally {
-    await Promise.all(sessions.map((session) => session.close()));
+    // A pg_dump that outlives its caller still holds locks on the source.
+    await Promise.all([definitionsEnded, ...sessions.map((session) => session.close())]);
   }
 }

@@ -1,0 +1,167 @@
+import type { EngineKind } from '../domain/engine-kinds.js';
+import type { Fingerprint } from '../domain/fingerprint.js';
+import type { LogPosition, ServerIdentity } from '../domain/positions.js';
+import type { RecoveryTarget, StopPoint } from '../domain/recovery-target.js';
+import type { CheckFinding, DatabaseConnection, DumpPart, EngineContext } from './engine.js';
+import type { LogFollower, LogFollowerOptions } from './log-follower.js';
+
+/**
+ * What an engine does for a whole server: fulls, incrementals, the log archive and recovery in a sandbox (design sections 4 and 5).
+ * `DatabaseConnection.database` names one database of the server; what concerns the whole server uses it only to connect.
+ */
+export interface ChainEngine {
+  readonly kind: EngineKind;
+  /** `physical`: blocks changed since the parent. `log`: the archived log since the parent; then nothing is read from the source. */
+  incrementalKind(server: ServerIdentity): 'physical' | 'log';
+  /**
+   * Tools, privileges, log settings, and whether a sandbox on this machine could open this server's data. Changes nothing. What makes
+   * recovery untrue is a `refuses` finding; what only leaves something out is `warns` and needs the owner's named acceptance.
+   */
+  inspectServer(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    wish: { readonly pitr: boolean; readonly incremental: boolean },
+  ): Promise<ServerReadiness>;
+  /** Makes the source keep its log from now on (PostgreSQL: the holding slot). Idempotent. Returns what only a person can set, as statements. */
+  configureArchive(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: { readonly slot: string },
+  ): Promise<ArchiveSetup>;
+  /** Takes back what `configureArchive` made. Idempotent; an object that is gone already is a success. */
+  releaseArchive(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: { readonly slot: string },
+  ): Promise<void>;
+  /**
+   * A full of the whole server. With `slot` null nothing archives this server's log: the backup then carries the log it needs itself.
+   * Either way the backup alone must be recoverable to its own end.
+   */
+  openFull(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: { readonly label: string; readonly fingerprint: boolean },
+  ): Promise<ServerBackupSession>;
+  /**
+   * Only for `physical`. Throws `incremental_impossible` when a full has to be taken instead (other timeline or identity, missing WAL
+   * summaries, parent without manifest …); the message says which.
+   */
+  openIncremental(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: { readonly label: string; readonly parent: ParentBackup },
+  ): Promise<ServerBackupSession>;
+  /** Starts the receiver and reads what it gets. Throws `log_gap` when the source cannot continue where the store ends. */
+  openFollower(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: LogFollowerOptions,
+  ): Promise<LogFollower>;
+  /** The source's clock and the end of its log, read together: once the log is stored up to `position`, everything committed before `clock` is. */
+  readLogEnd(
+    connection: DatabaseConnection,
+    context: EngineContext,
+  ): Promise<{ readonly server: ServerIdentity; readonly clock: string; readonly position: LogPosition }>;
+  /** Orders two positions of one epoch: negative when `a` is before `b`. */
+  comparePositions(a: LogPosition, b: LogPosition): number;
+  /**
+   * Builds a sandbox, replays, stops exactly at the target and leaves the server running, read from by dump. Throws `recovery_incomplete`
+   * when the target was not reached (a gap, a log that ends before it), `sandbox_failed` otherwise.
+   */
+  recover(context: EngineContext, options: RecoverOptions): Promise<Sandbox>;
+}
+
+export type ServerReadiness = {
+  readonly server: ServerIdentity;
+  readonly role: 'primary' | 'replica';
+  /** Bytes of all databases by the server's estimate: the space a sandbox needs. */
+  readonly sizeBytes: number;
+  /** All databases a full holds, by name (not templates or system databases). */
+  readonly databases: readonly string[];
+  readonly full: boolean;
+  readonly incremental: boolean;
+  readonly pitr: boolean;
+  /** Null, or in one sentence why something above is not possible and what remains (managed clouds forbid physical replication). */
+  readonly reason: string | null;
+  readonly findings: readonly CheckFinding[];
+};
+
+export type ArchiveSetup = {
+  /** From here on the source keeps its log for us. */
+  readonly position: LogPosition;
+  readonly findings: readonly CheckFinding[];
+};
+
+/** A full or incremental under way. Parts are read as in a dump: nothing counts before each `done` and then `finish` have resolved. */
+export interface ServerBackupSession {
+  readonly server: ServerIdentity;
+  readonly sourceRole: 'primary' | 'replica';
+  readonly estimatedBytes: number | null;
+  readonly parts: readonly DumpPart[];
+  /** Databases that the backup holds. */
+  readonly databases: readonly string[];
+  /** Why no fingerprint at the backup's exact position can be had, or null. PostgreSQL never can: its proof comes from the sandbox. */
+  readonly fingerprintUnavailable: string | null;
+  fingerprint(database: string, onTable?: (done: number, total: number) => void): Promise<Fingerprint>;
+  /** After all parts: positions, and small files that belong to the backup (backup_manifest, accounts). */
+  finish(): Promise<ServerBackupResult>;
+  close(): Promise<void>;
+}
+
+export type ServerBackupResult = {
+  /** Replay starts here. */
+  readonly startPosition: LogPosition;
+  /** The earliest point to which this backup can be recovered. */
+  readonly endPosition: LogPosition;
+  /** Source's clock at `endPosition`, RFC 3339. */
+  readonly takenAt: string;
+  readonly sidecars: readonly { readonly name: string; readonly body: Buffer }[];
+  /** What a sandbox must know to open it: plain text facts (superuser's name, locale, extensions, `max_connections` …); no secrets. */
+  readonly cluster: Readonly<Record<string, string>>;
+};
+
+export type ParentBackup = {
+  readonly backupId: string;
+  readonly server: ServerIdentity;
+  readonly startPosition: LogPosition;
+  readonly endPosition: LogPosition;
+  /** Reads a file of the parent by name, for example `backup_manifest`. */
+  open(name: string): Promise<Buffer>;
+};
+
+/** A stored backup as recovery reads it: every stream fails unless all hashes were right. */
+export type RecoverableBackup = {
+  readonly backupId: string;
+  readonly kind: 'full' | 'incremental';
+  readonly startPosition: LogPosition;
+  readonly endPosition: LogPosition;
+  readonly cluster: Readonly<Record<string, string>>;
+  readonly parts: readonly { readonly name: string; open(): Promise<NodeJS.ReadableStream> }[];
+};
+
+export type RecoverOptions = {
+  /** An empty folder for the sandbox alone, which its server's user can enter; removed by the caller after `close`. */
+  readonly dir: string;
+  readonly server: ServerIdentity;
+  /** A full, then its physical incrementals in order. */
+  readonly backups: readonly RecoverableBackup[];
+  /** Log files in order, whole or cut at the end, already in `logDir`; empty when only the backup itself is wanted. */
+  readonly logDir: string;
+  readonly logFiles: readonly { readonly name: string; readonly bytes: number }[];
+  /** To this position the log is stored without a gap, as was proven from the slices. Null without logs. */
+  readonly logEnd: LogPosition | null;
+  readonly target: RecoveryTarget;
+  readonly onPhase: (phase: string) => void;
+};
+
+/** A private local server with recovered content. Reached by its unix socket: `connection.host` is the socket's folder. */
+export interface Sandbox {
+  /** Connects to a maintenance database; give another `database` to read one. */
+  readonly connection: DatabaseConnection;
+  readonly databases: readonly string[];
+  readonly lastApplied: StopPoint | null;
+  readonly firstRefused: StopPoint | null;
+  /** Ends the server (all its processes) and waits for it. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,53 @@
+import type { LogPosition, ServerIdentity } from '../domain/positions.js';
+
+/** Where in a server's log files one stands. */
+export type LogCursor = {
+  /** WAL segment, timeline history file or binlog file. */
+  readonly file: string;
+  /** Bytes of that file that are stored already. */
+  readonly offset: number;
+};
+
+export type LogFollowerOptions = {
+  /** Folder of this follower alone, kept from one start to the next; may be empty or lost. */
+  readonly spoolDir: string;
+  readonly slot: string;
+  /** What the store has; null at the first start of an epoch. */
+  readonly resume: {
+    readonly cursor: LogCursor;
+    readonly position: LogPosition;
+    readonly server: ServerIdentity;
+    /** SHA-256 (hex) of the bytes `[0, cursor.offset)` of `cursor.file`: what the source sends again must be the same, else the log is another one. */
+    readonly prefixSha256: string;
+    /** Name of the newest completely stored file before `cursor.file` and how to read it: some receivers continue only after one that lies there. */
+    readonly before: { readonly file: string; read(): Promise<Buffer> } | null;
+  } | null;
+  /** The spool never holds more than this many bytes; a fuller one stops the receiver until it was shipped. */
+  readonly spoolLimitBytes: number;
+};
+
+/** New bytes of one log file, complete up to a record's end. */
+export type LogChunk = {
+  readonly file: string;
+  readonly offset: number;
+  readonly body: Buffer;
+  /** The file ends with these bytes; a next one follows. */
+  readonly endsFile: boolean;
+  readonly start: LogPosition;
+  readonly end: LogPosition;
+  /** Source's clock of the first and the last commit inside, when cheaply known; else null. */
+  readonly firstCommitAt: string | null;
+  readonly lastCommitAt: string | null;
+};
+
+/** A running receiver. All methods throw `log_gap` (with the range in the message and in `details`) when the log cannot be continued without one. */
+export interface LogFollower {
+  readonly server: ServerIdentity;
+  /** The next bytes that are not stored yet, at most 16 MiB; waits up to `waitMs` for some. Null: nothing new. */
+  next(options: { readonly waitMs: number; readonly signal: AbortSignal }): Promise<LogChunk | null>;
+  /** Everything up to the end of `chunk` is durable in the store: the source may forget it, and so may the spool. */
+  acknowledge(chunk: LogChunk): Promise<void>;
+  /** The receiver reached the source lately. Its own words when it does not. */
+  state(): { readonly connected: boolean; readonly message: string | null };
+  close(): Promise<void>;
+}

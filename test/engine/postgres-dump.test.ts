@@ -25,6 +25,20 @@ function dumpProcesses(): number[] {
   });
 }
 
+/** In how many seconds each end of the connection between two local ports will next ask the other; an end that does not is left out. */
+function keepaliveSeconds(...ports: [number, number]): number[] {
+  const hex = ports.map((port) => port.toString(16).toUpperCase().padStart(4, '0'));
+  return readFileSync('/proc/net/tcp', 'latin1')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, remote]) => hex.every((port) => local?.endsWith(`:${port}`) || remote?.endsWith(`:${port}`)))
+    .flatMap(([, , , , , timer = '']) => {
+      const [kind, when = ''] = timer.split(':');
+      // 02: the keepalive timer, in hundredths of a second.
+      return kind === '02' ? [Number.parseInt(when, 16) / 100] : [];
+    });
+}
+
 describeEngine('pg17', 'PostgreSQL dump', () => {
   const server = useEngine('pg17');
   const context = useContext();
@@ -272,6 +286,17 @@ describeEngine('pg17', 'PostgreSQL dump', () => {
       expect((await settled).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
       await sleep(500);
       expect(await sessions(database)).toEqual([]);
+    });
+
+    it('keeps the silent session that holds the snapshot alive from both ends', async () => {
+      const session = await postgresEngine.openDump(connectionTo(server, database), context(), { fingerprint: false });
+      const [holder] = await server.query<{ client_port: number }>(
+        `SELECT client_port FROM pg_stat_activity WHERE datname = '${database}' AND application_name = 'tidemark dump'`,
+      );
+      const ends = () => keepaliveSeconds(holder!.client_port, connectionTo(server, database).port);
+      await expect.poll(() => ends().length, { timeout: 5_000 }).toBe(2);
+      for (const seconds of ends()) expect(seconds).toBeLessThanOrEqual(60);
+      await session.close();
     });
 
     it('names a position and reads through one snapshot', async () => {

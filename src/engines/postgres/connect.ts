@@ -22,6 +22,13 @@ export type Session = {
 export const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
+ * Idle time after which either end of a connection asks whether the other is still there, in seconds. The session that holds a snapshot says
+ * nothing for hours; a firewall, NAT or load balancer between forgets a silent connection after minutes (350 s on some), and the dump's
+ * snapshot with it. The systems' own default is two hours.
+ */
+const KEEPALIVE_IDLE_S = 60;
+
+/**
  * Settings of every session, given at the start so that they beat what `ALTER DATABASE … SET` and `ALTER ROLE … SET` say. A time-out or
  * a read-only default of the database must not end our work, nor `role` change who we are; the rest fixes how values are written as text.
  */
@@ -37,6 +44,10 @@ const sessionSettings: Readonly<Record<string, string>> = {
   row_security: 'off',
   // A reader whose client is gone stops within this time instead of scanning to its end.
   client_connection_check_interval: '5s',
+  // Every role may set these; a connection that is not TCP ignores them. Four questions without an answer end the session.
+  tcp_keepalives_idle: String(KEEPALIVE_IDLE_S),
+  tcp_keepalives_interval: '15',
+  tcp_keepalives_count: '4',
 };
 
 /** Fixes how values are written as text, so that equal values have equal text on every server and whatever the database's settings. */
@@ -92,6 +103,7 @@ export async function connect(
     ...(options.replication ? { replication: 'true' } : { options: sessionOptions(options.settings) }),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_IDLE_S * 1000,
     types: { getTypeParser: () => (text: unknown) => text as never },
   });
   // A server that goes away between two statements: the next statement tells, this must not end the process.

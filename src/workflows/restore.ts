@@ -1,4 +1,4 @@
-import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, isCancellation, log } from '@temporalio/workflow';
 import { activities, withSummary } from './activity-options.js';
 import { closeAsFailed, toRunError } from './failures.js';
 import { LiveProgress } from './live-progress.js';
@@ -49,6 +49,8 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
     story.tell(result.status === 'completed' ? 'Was in place before it ended; kept.' : `Ended: ${reason.message}`);
     if (result.status === 'completed') return result;
     if (isCancellation(error)) throw error;
+    // The worker died before it could answer a cancel.
+    if (result.status === 'cancelled') throw new CancelledFailure('The restore was cancelled.');
     throw closeAsFailed(reason);
   }
 }

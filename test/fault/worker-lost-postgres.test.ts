@@ -6,8 +6,11 @@ import { expect, test } from 'vitest';
 import { masterKeyOpener } from '../../src/keys/key-opener.js';
 import { openDestination } from '../../src/storage/open-destination.js';
 import { readManifest } from '../../src/storage/read-manifest.js';
+import { cancelBackup } from '../../src/usecases/cancel-backup.js';
+import { cancelRestore } from '../../src/usecases/cancel-restore.js';
 import { requestBackup } from '../../src/usecases/request-backup.js';
 import { requestRestore } from '../../src/usecases/request-restore.js';
+import { restoreWorkflowId } from '../../src/workflows/names.js';
 import { describeEngine, useEngine } from '../support/engine-servers.js';
 import { protectDatabase, settledBackup, settledRestore, storedKeys } from '../support/run-helpers.js';
 import type { RunStack, WorkerProcess } from '../support/run-stack.js';
@@ -128,6 +131,39 @@ describeEngine('pg17', 'a worker that is lost while it works on a PostgreSQL dat
     await until(async () => (await sessionsLeft()).length === 0, 'no session to be left', 30_000);
     await worker.stop();
   }, 300_000);
+
+  test('a cancel that a worker took to its death ends a backup and a restore as cancelled, not as failed', async () => {
+    const [first, second] = await protectMany(2);
+    const worker = await stack.startWorker();
+    const good = await backUp(first!);
+    expect((await settledBackup(stack, good)).status).toBe('completed');
+    await worker.stop();
+
+    const fault = stack.placeFaults(['dump-running', 'loading']);
+    const doomed = await stack.startWorker({ faults: fault.setting });
+    const backupId = await backUp(second!);
+    const { id: restoreId } = await requestRestore(stack.context, stack.admin, {
+      source: { kind: 'backup', backupId: good },
+      target: { kind: 'original' },
+      overwrite: true,
+      confirmOverwrite: true,
+      keepPreviousHours: 24,
+    });
+    for (const place of ['dump-running', 'loading']) await fault.reached(place);
+    doomed.signal('SIGSTOP');
+    await cancelBackup(stack.context, stack.admin, { backupId });
+    await cancelRestore(stack.context, stack.admin, { restoreId });
+    await doomed.kill();
+
+    const next = await stack.startWorker();
+    const ended = { status: 'cancelled', activeKey: null, error: { code: 'cancelled' } };
+    expect(await settledBackup(stack, backupId)).toMatchObject(ended);
+    expect(await settledRestore(stack, restoreId)).toMatchObject(ended);
+    expect(await source.query(`select datname from pg_database where datname like 'tm\\_stage\\_%'`)).toEqual([]);
+    const run = stack.temporal.client.workflow.getHandle(restoreWorkflowId(restoreId));
+    await until(async () => (await run.describe()).status.name === 'CANCELLED', 'the workflow to close as cancelled');
+    await next.stop();
+  }, 240_000);
 
   test('a worker stopped past its heartbeat before it publishes is refused when it wakes, and removes only what it wrote itself', async () => {
     const [database] = await protectMany(1);

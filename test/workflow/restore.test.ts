@@ -136,6 +136,18 @@ describe('the restore and revert workflows', () => {
     expect(scripted.calls).toContain('dropStaging');
   });
 
+  test('a cancel that the dying worker never answered closes as the row says, as cancelled', async () => {
+    // A step that was told to stop is not tried again, whatever it fails with.
+    const lost = ApplicationFailure.create({ type: 'worker_lost', nonRetryable: true });
+    const scripted = scriptActivities({
+      buildStaging: [() => untilCancelled().catch(() => Promise.reject(lost))],
+      settleRestore: [{ status: 'cancelled', code: 'cancelled' }],
+    });
+    const error = await cancelDuring(scripted, 'buildStaging');
+    expect((error as WorkflowFailedError).cause).toBeInstanceOf(CancelledFailure);
+    expect(scripted.calls.slice(-3)).toEqual(['undoSwap', 'dropStaging', 'settleRestore']);
+  });
+
   test('a cancel during the swap comes too late: the swap is finished', async () => {
     const scripted = scriptActivities({
       swapIn: [

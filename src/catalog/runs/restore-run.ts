@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../domain/errors.js';
 import { TidemarkError } from '../../domain/errors.js';
 import type { RestoreStatus } from '../../domain/statuses.js';
 import { isActive } from '../../domain/statuses.js';
-import type { Catalog } from '../client.js';
+import type { Catalog, CatalogQueries } from '../client.js';
 import { recordedCode } from './backup-run.js';
 import { noJson, toJson } from './run-json.js';
 
@@ -108,12 +108,31 @@ export async function forgetStaging(catalog: Catalog, restoreId: string): Promis
   await dropOneShotSecret(catalog, restoreId);
 }
 
+type Outcome = {
+  readonly status: 'completed' | 'failed' | 'cancelled';
+  readonly error: { readonly code: string; readonly message: string } | null;
+};
+
+/**
+ * A worker that dies with a cancel on its way never answers it, and the step ends as lost: the user asked for an end and got one, so the
+ * row says cancelled. Not while a swap is half done: then somebody has to look, and only a failure says so.
+ */
+async function preferCancel(
+  queries: CatalogQueries,
+  restore: { id: string; cancelRequestedAt: Date | null },
+  outcome: Outcome,
+): Promise<Outcome> {
+  if (outcome.error?.code !== 'worker_lost' || restore.cancelRequestedAt === null) return outcome;
+  if ((await queries.swapJournal.count({ where: { restoreId: restore.id, state: 'open' } })) > 0) return outcome;
+  return { status: 'cancelled', error: { code: 'cancelled', message: 'The restore was cancelled.' } };
+}
+
 /** Settles a restore; does nothing when it is settled. Returns the status that then stands. */
 export async function settleRestore(
   catalog: Catalog,
   restoreId: string,
-  status: 'completed' | 'failed' | 'cancelled',
-  error: { code: string; message: string } | null,
+  wanted: Outcome['status'],
+  reason: Outcome['error'],
 ): Promise<{ status: RestoreStatus; code: ErrorCode | null }> {
   const row = await catalog.prisma.$transaction(async (tx) => {
     await tx.$queryRaw`select id from "Restore" where id = ${restoreId} for update`;
@@ -122,6 +141,7 @@ export async function settleRestore(
       throw new TidemarkError('not_found', `There is no restore ${restoreId}.`, { object: restoreId });
     }
     if (!isActive(restore.status as RestoreStatus)) return restore;
+    const { status, error } = await preferCancel(tx, restore, { status: wanted, error: reason });
     const now = new Date();
     const done = status === 'completed';
     const progress = restore.progress as { bytes?: number } | null;

@@ -3,6 +3,7 @@ import { isTidemarkError, TidemarkError, toRecordedError } from '../domain/error
 import { checkDestination as check } from '../storage/check-destination.js';
 import { claimDestination } from '../storage/owner.js';
 import type { Activities } from '../workflows/activity-types.js';
+import { assertMounted } from './assert-mounted.js';
 import type { ActivityDeps } from './deps.js';
 import { openStore } from './open-run.js';
 import { runStep } from './run-step.js';
@@ -20,6 +21,8 @@ export function checkDestination(deps: ActivityDeps): Activities['checkDestinati
       try {
         const destination = await openStore(deps, row, { anyState: true });
         try {
+          // Before the probe: not even that is written into the folder under a share.
+          if (takeOver !== true) await assertMounted(deps, row, destination, step.signal);
           const { error } = await check({ destination, signal: step.signal });
           if (error === null) {
             await claimDestination({

@@ -6,6 +6,7 @@ import type { BackupStatus } from '../domain/statuses.js';
 import { isActive } from '../domain/statuses.js';
 import { removeBackup } from '../storage/remove-backup.js';
 import type { Activities } from '../workflows/activity-types.js';
+import { assertMounted } from './assert-mounted.js';
 import type { ActivityDeps } from './deps.js';
 import { openStore } from './open-run.js';
 import { runShort, runStep } from './run-step.js';
@@ -44,6 +45,8 @@ export function deleteBackupObjects(deps: ActivityDeps): Activities['deleteBacku
       }
       const destination = await openStore(deps, run.destination, { anyState: true });
       try {
+        // Under a share that is not mounted nothing is found to remove, and the row would say that all is gone.
+        await assertMounted(deps, run.destination, destination, step.signal);
         await removeBackup({ destination, databaseId: run.databaseId, backupId, signal: step.signal });
         await markDeleted(deps.catalog, backupId);
       } finally {

@@ -15,6 +15,7 @@ import { removeAttempt, removeBackup } from '../storage/remove-backup.js';
 import { writeManifest } from '../storage/write-manifest.js';
 import type { Activities, BackupAttempt, BackupSummary } from '../workflows/activity-types.js';
 import { adoptPublished, findManifest, recordPublished, summaryOf } from './adopt-manifest.js';
+import { assertMounted } from './assert-mounted.js';
 import type { ActivityDeps } from './deps.js';
 import { describeBackup } from './describe-backup.js';
 import { pausingSession } from './faults.js';
@@ -73,6 +74,7 @@ async function dumpAndPublish(work: Attempt): Promise<BackupSummary> {
     report: step.report,
   });
   meter.enter('connecting');
+  await assertMounted(deps, run.destination, destination, step.signal);
   await claimDestination({ destination, installationId: deps.installationId, signal: step.signal });
   const keys = await keysOf(deps, run);
   const engine = getEngine(run.database.engine as EngineKind);

@@ -301,6 +301,13 @@ export const errorTable = {
     'The bucket or directory does not exist',
     'Create it or correct its name.',
   ),
+  destination_not_mounted: row(
+    422,
+    false,
+    'owner',
+    'The directory has lost its content, as when its disk or share is not mounted',
+    'Mount the disk or share again and check the destination. If the folder was emptied on purpose, POST /v1/destinations/{id}/take-over as an administrator.',
+  ),
   destination_full: row(
     422,
     true,

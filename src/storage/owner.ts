@@ -34,6 +34,20 @@ export async function readOwner({ destination, signal }: Options): Promise<Owner
 }
 
 /**
+ * For a directory that is known to be claimed. Throws `destination_not_mounted` when its owner.json is not there: the folder under a share
+ * that is not mounted looks like a new destination, and writing there would fill another disk.
+ */
+export async function requireOwner(options: Options): Promise<void> {
+  if ((await readOwner(options)) !== null) return;
+  const { location } = options.destination;
+  throw new TidemarkError(
+    'destination_not_mounted',
+    `${location} was in use already, and now its ${ownerKey} is missing: the disk or share that belongs there seems not to be mounted. Nothing was written.`,
+    { object: location },
+  );
+}
+
+/**
  * Makes this installation the writer of the destination, or checks that it is; call it before an attempt writes. Of two installations
  * that claim at once one wins. Throws `destination_owned_by_other`, naming the other, unless `takeover` is set: then ownership changes,
  * what the other wrote stays and is never swept.

@@ -1,5 +1,5 @@
 /** Use cases together with a worker of their own process: what a request sets going, seen to its end. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
@@ -8,6 +8,9 @@ import { newId } from '../../src/domain/ids.js';
 import { newMasterKey } from '../../src/keys/master-key.js';
 import { checkDatabase } from '../../src/usecases/check-database.js';
 import { checkDestination, takeOverDestination } from '../../src/usecases/check-destination.js';
+import { createDestination } from '../../src/usecases/create-destination.js';
+import { createPlan } from '../../src/usecases/create-plan.js';
+import { deleteBackup } from '../../src/usecases/delete-backup.js';
 import { downloadBackup } from '../../src/usecases/download-backup.js';
 import { getDatabase } from '../../src/usecases/get-database.js';
 import { getDestination } from '../../src/usecases/get-destination.js';
@@ -99,6 +102,49 @@ describeEngine('pg17', 'use cases and a worker', () => {
     const good = await settledBackup(stack, (await requestBackup(context, admin, { planId: plan.id })).id);
     expect(good).toMatchObject({ status: 'completed' });
   }, 60_000);
+
+  test('a folder whose share is not mounted is neither written to nor taken for empty, until it is back or given up', async () => {
+    const { context, admin } = stack;
+    const { database } = await protectDatabase(stack, source);
+    const path = join(stack.home, 'share');
+    mkdirSync(path);
+    const { id: destinationId } = await createDestination(context, admin, {
+      name: 'a share',
+      type: 'directory',
+      path,
+      prefix: '',
+      enabled: true,
+    });
+    const plan = await createPlan(context, admin, {
+      name: 'into a share',
+      databaseId: database.id,
+      destinationId,
+      schedule: { type: 'manual' },
+      encryption: true,
+    });
+    const backUp = async () => settledBackup(stack, (await requestBackup(context, admin, { planId: plan.id })).id);
+    const first = await backUp();
+    expect(first.status).toBe('completed');
+
+    renameSync(path, `${path}-away`);
+    mkdirSync(path);
+    const refused = { code: 'destination_not_mounted', message: expect.stringContaining(path) };
+    expect(await checkDestination(context, admin, { destinationId })).toMatchObject({ ok: false, findings: [refused] });
+    expect(await backUp()).toMatchObject({ status: 'failed', error: refused });
+    await deleteBackup(context, admin, { backupId: first.id });
+    const row = () => stack.catalog.prisma.backup.findUniqueOrThrow({ where: { id: first.id } });
+    await until(async () => (await row()).deleteError !== null, 'the deletion to be refused', 30_000);
+    expect(await row()).toMatchObject({ deletedAt: null, deleteError: refused });
+    expect(readdirSync(path)).toEqual([]);
+
+    rmdirSync(path);
+    renameSync(`${path}-away`, path);
+    expect((await backUp()).status).toBe('completed');
+    renameSync(path, `${path}-away`);
+    mkdirSync(path);
+    expect(await takeOverDestination(context, admin, { destinationId })).toMatchObject({ ok: true });
+    expect((await backUp()).status).toBe('completed');
+  }, 90_000);
 
   test("a download is the engine's own file, whole and with its size, encrypted or not", async () => {
     for (const encryption of [true, false]) {

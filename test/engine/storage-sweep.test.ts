@@ -7,10 +7,10 @@ import { newId } from '../../src/domain/ids.js';
 import { masterKeyOpener } from '../../src/keys/key-opener.js';
 import { newMasterKey } from '../../src/keys/master-key.js';
 import type { Destination } from '../../src/storage/destination.js';
-import { attemptPrefix, manifestKey } from '../../src/storage/layout.js';
+import { attemptPrefix, manifestKey, ownerKey } from '../../src/storage/layout.js';
 import { listBackups } from '../../src/storage/list-backups.js';
 import { openDestination } from '../../src/storage/open-destination.js';
-import { claimDestination, readOwner } from '../../src/storage/owner.js';
+import { claimDestination, readOwner, requireOwner } from '../../src/storage/owner.js';
 import { removeAttempt, removeBackup } from '../../src/storage/remove-backup.js';
 import type { Sweep } from '../../src/storage/sweep.js';
 import { sweep } from '../../src/storage/sweep.js';
@@ -82,6 +82,18 @@ describe('the owner of a destination', () => {
     );
     const results = await Promise.allSettled(claims);
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+  });
+});
+
+describe('a folder that is known to be claimed', () => {
+  it('is not written to when its owner file is gone, and is named', async () => {
+    await claimDestination({ destination, installationId, signal });
+    await requireOwner({ destination, signal });
+    await destination.remove([ownerKey], { signal });
+    await expect(requireOwner({ destination, signal })).rejects.toMatchObject({
+      code: 'destination_not_mounted',
+      message: expect.stringContaining(destination.location),
+    });
   });
 });
 

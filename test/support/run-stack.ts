@@ -105,7 +105,7 @@ export function useRunStack(): RunStack {
         temporal: env.client,
         masterKey: master.key,
         installationId,
-        options: { ...defaultUsecaseOptions, searchAttributes: true },
+        options: { ...defaultUsecaseOptions, searchAttributes: true, directoryRoots: [home] },
         logger,
       },
     };
@@ -156,6 +156,7 @@ export function useRunStack(): RunStack {
           ...environmentOf(),
           ...workerEnvironment,
           TIDEMARK_HOME: home,
+          TIDEMARK_DIRECTORY_ROOTS: home,
           DATABASE_URL: databaseUrl,
           TEMPORAL_ADDRESS: started().address,
           TEMPORAL_NAMESPACE: 'default',

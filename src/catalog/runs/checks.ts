@@ -64,6 +64,12 @@ async function writeIfUnchanged(
   });
 }
 
+/** Was a backup ever completed in this destination? Deleted ones count: the owner's marker outlives them. */
+export async function hasStoredBackups(queries: CatalogQueries, destinationId: string): Promise<boolean> {
+  const found = await queries.backup.findFirst({ where: { destinationId, status: 'completed' }, select: { id: true } });
+  return found !== null;
+}
+
 /** Writes what a check of a database found. */
 export async function recordDatabaseCheck(
   catalog: Catalog,

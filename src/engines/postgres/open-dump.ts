@@ -1,21 +1,19 @@
-import { finished } from 'node:stream/promises';
 import { TidemarkError } from '../../domain/errors.js';
 import type { Fingerprint } from '../../domain/fingerprint.js';
 import type { ChildOutput } from '../../platform/child-output.js';
-import { openChildOutput } from '../../platform/child-output.js';
 import type { Child } from '../../platform/spawn-child.js';
-import { spawnChild } from '../../platform/spawn-child.js';
 import type { DatabaseConnection, DumpPart, DumpSession, EngineContext } from '../engine.js';
 import { toolCommand } from '../shared/find-tools.js';
 import type { ArchiveEntry } from './archive-scan.js';
 import { ArchiveTap } from './archive-scan.js';
 import { connect, textSettings } from './connect.js';
-import { mapQueryError, toolErrorCode } from './map-error.js';
+import { mapQueryError } from './map-error.js';
 import { quoteName } from './quote.js';
 import { displayName, readFingerprint, readSequences, USER_SCHEMAS } from './read-fingerprint.js';
 import { readServer } from './server.js';
 import type { Snapshot } from './snapshot.js';
-import { LOCK_WAIT_MS, lastLines } from './snapshot.js';
+import { LOCK_WAIT_MS } from './snapshot.js';
+import { streamTool } from './stream-tool.js';
 import { findPostgresTools, libpqEnvironment } from './tools.js';
 
 export const DUMP_PART_NAME = 'dump.pgc';
@@ -166,18 +164,13 @@ class ArchiveDump {
   private async run(tap: ArchiveTap): Promise<void> {
     const { snapshot, connection, context } = this;
     let cleanUp = async () => {};
-    // The tool of a small dump is gone before anybody reads what it wrote: a cancel must not wait for a reader who gave up.
-    const onAbort = () => tap.destroy(cancelled());
-    context.signal.addEventListener('abort', onAbort, { once: true });
     try {
       const environment = await libpqEnvironment(connection, context, snapshot);
       cleanUp = environment.cleanUp;
-      const output = await openChildOutput(context.scratchDir);
-      this.output = output;
-      output.on('error', (error) => tap.destroy(error));
-      tap.once('close', () => output.destroy());
-      if (this.closed || tap.destroyed) throw cancelled();
-      const child = spawnChild({
+      await streamTool({
+        tap,
+        missing: () => tap.scanner.missing(),
+        program: 'pg_dump',
         command: toolCommand(snapshot.tools, 'pg_dump'),
         // Uncompressed: zstd follows, and packs better what nothing has packed before.
         args: [
@@ -188,48 +181,21 @@ class ArchiveDump {
           `--lock-wait-timeout=${LOCK_WAIT_MS}`,
         ],
         env: environment.env,
-        stdout: output,
-        label: `pg_dump of ${snapshot.database}`,
+        of: quoteName(snapshot.database),
+        object: snapshot.database,
         redact: [connection.password],
-        signal: context.signal,
+        context,
+        isClosed: () => this.closed,
+        onStart: (child, output) => {
+          this.child = child;
+          this.output = output;
+        },
+        output: 'an archive',
       });
-      this.child = child;
-      output.pipe(tap, { end: false });
-      const ended = finished(output, { writable: false }).catch(() => {});
-      tap.once('close', () => {
-        // The reader gave up, or the bytes were no archive.
-        if (!tap.readableEnded) void child.kill();
-      });
-      const exit = await child.exited;
-      if (context.signal.aborted || this.closed) throw cancelled();
-      if (tap.errored)
-        throw new TidemarkError('dump_incomplete', `What pg_dump wrote is not an archive: ${tap.errored.message}.`);
-      if (exit.code !== 0) {
-        const why = exit.signal ? `it was ended by ${exit.signal}` : `exit code ${exit.code}`;
-        throw new TidemarkError(
-          toolErrorCode(exit.stderr, 'dump_failed'),
-          `pg_dump of ${quoteName(snapshot.database)} failed (${why}): ${lastLines(exit.stderr) || 'it gave no reason'}`,
-          { object: snapshot.database },
-        );
-      }
-      const broken = finished(tap, { writable: false }).catch(() => {});
-      await Promise.race([ended, broken]);
-      // A slow reader leaves bytes waiting in front of the scanner: without this a good dump would be taken for a cut one.
-      await Promise.race([new Promise<void>((resolve) => tap.write(Buffer.alloc(0), () => resolve())), broken]);
-      const missing = tap.scanner.missing();
-      if (missing !== null)
-        throw new TidemarkError(
-          'dump_incomplete',
-          `pg_dump of ${quoteName(snapshot.database)} ended early: ${missing}.`,
-        );
-      tap.end();
-      await finished(tap);
     } catch (error) {
       if (!tap.destroyed) tap.destroy(error instanceof Error ? error : undefined);
-      throw context.signal.aborted ? cancelled() : error;
+      throw error;
     } finally {
-      context.signal.removeEventListener('abort', onAbort);
-      this.output?.destroy();
       await cleanUp();
     }
   }

@@ -1,0 +1,183 @@
+import { TidemarkError } from '../../domain/errors.js';
+import { newId } from '../../domain/ids.js';
+import type { LogPosition } from '../../domain/positions.js';
+import type { ArchiveStatus } from '../../domain/statuses.js';
+import type { Catalog } from '../client.js';
+import { noJson, toJson } from './run-json.js';
+import { fencedArchive, findLastSlice } from './slices.js';
+
+/** What the follower of a server's log needs to know, and what it notes. */
+
+/** Attachments that a chain serves: those that were not let go. */
+const attached = { activeKey: { not: null } } as const;
+
+export async function readArchiveRun(catalog: Catalog, chainId: string) {
+  const chain = await catalog.prisma.chain.findUnique({
+    where: { id: chainId },
+    include: {
+      server: true,
+      policy: { include: { destination: true, key: true } },
+      attachments: {
+        where: attached,
+        orderBy: { createdAt: 'asc' },
+        include: {
+          database: { include: { server: true, replicas: { where: { deletedAt: null }, include: { server: true } } } },
+        },
+      },
+    },
+  });
+  if (chain === null) throw new TidemarkError('not_found', `There is no chain ${chainId}.`, { object: chainId });
+  return chain;
+}
+export type ArchiveRun = Awaited<ReturnType<typeof readArchiveRun>>;
+
+export type ArchiveWish = {
+  readonly wanted: boolean;
+  /** The source is still set up to keep its log. */
+  readonly held: boolean;
+  readonly policyId: string;
+  readonly serverId: string;
+  /** Changes when the log has to be followed anew: another connection, key or destination. Holds no secret. */
+  readonly settings: string;
+};
+
+/** The desired state of an archive, read anew after each wake. Null: there is no such chain any more. */
+export async function readArchiveWish(catalog: Catalog, chainId: string): Promise<ArchiveWish | null> {
+  const chain = await catalog.prisma.chain.findUnique({
+    where: { id: chainId },
+    include: {
+      policy: true,
+      attachments: { where: attached, include: { database: true }, orderBy: { createdAt: 'asc' } },
+    },
+  });
+  if (chain === null) return null;
+  const { policy } = chain;
+  const sources = chain.attachments.map(({ database: { id, host, port, username, secretId } }) =>
+    [id, host, port, username, secretId].join('|'),
+  );
+  return {
+    wanted: chain.archiveWanted && chain.endedAt === null && chain.attachments.length > 0,
+    held: chain.archiveStatus !== 'off' && chain.archiveStatus !== 'stopped',
+    policyId: chain.policyId,
+    serverId: chain.serverId,
+    settings: [policy.destinationId, policy.keyId ?? '', chain.archiveEpoch, ...sources].join(' '),
+  };
+}
+
+/** Begins a follower: raises the token, so that an earlier one publishes nothing from now on. */
+export async function raiseArchiveToken(catalog: Catalog, chainId: string): Promise<{ token: number; epoch: number }> {
+  const chain = await catalog.prisma.chain.update({
+    where: { id: chainId },
+    data: { archiveToken: { increment: 1 } },
+    select: { archiveToken: true, archiveEpoch: true },
+  });
+  return { token: chain.archiveToken, epoch: chain.archiveEpoch };
+}
+
+export async function assertHoldsArchive(catalog: Catalog, chainId: string, token: number): Promise<void> {
+  const chain = await catalog.prisma.chain.findUnique({ where: { id: chainId }, select: { archiveToken: true } });
+  if (chain?.archiveToken !== token) throw fencedArchive(chainId);
+}
+
+export type ArchiveFacts = {
+  readonly archiveStatus?: ArchiveStatus;
+  readonly archiveError?: { readonly code: string; readonly message: string } | null;
+  readonly coveredTo?: string;
+  readonly sourceDatabaseId?: string;
+};
+
+/** Only the holder of the token may write. Throws `fenced`. */
+export async function writeArchiveFacts(
+  catalog: Catalog,
+  chainId: string,
+  token: number,
+  { archiveError, coveredTo, ...plain }: ArchiveFacts,
+): Promise<void> {
+  const { count } = await catalog.prisma.chain.updateMany({
+    where: { id: chainId, archiveToken: token },
+    data: {
+      ...plain,
+      ...(coveredTo === undefined ? {} : { coveredTo: new Date(coveredTo) }),
+      ...(archiveError === undefined ? {} : { archiveError: archiveError === null ? noJson : toJson(archiveError) }),
+      ...(plain.archiveStatus === 'following' ? { archiveSince: new Date() } : {}),
+    },
+  });
+  if (count !== 1) throw fencedArchive(chainId);
+}
+
+/** Whatever follower there was, it is over, and why. */
+export async function noteArchiveError(
+  catalog: Catalog,
+  chainId: string,
+  error: { code: string; message: string },
+): Promise<void> {
+  await catalog.prisma.chain.updateMany({
+    where: { id: chainId },
+    data: { archiveStatus: 'error', archiveError: toJson(error) },
+  });
+}
+
+/** The source was released: nothing of ours is held there any more, or what is left is a clean-up of its own. */
+export async function noteArchiveStopped(catalog: Catalog, chainId: string): Promise<void> {
+  await catalog.prisma.chain.updateMany({
+    where: { id: chainId },
+    data: { archiveStatus: 'stopped', archiveError: noJson, archiveToken: { increment: 1 }, sourceDatabaseId: null },
+  });
+}
+
+export type NotedGap = {
+  readonly gapId: string;
+  readonly policyId: string;
+  readonly serverId: string;
+  readonly databaseIds: readonly string[];
+  readonly from: Date | null;
+};
+
+/**
+ * A part of the log is lost: notes the range, begins the next epoch and marks the attachments. Null when the present epoch holds nothing:
+ * then nothing continuous is broken, and a source that loses its log again and again makes one gap, not hundreds.
+ */
+export async function insertGap(
+  catalog: Catalog,
+  chainId: string,
+  reason: { code: string; message: string },
+): Promise<NotedGap | null> {
+  const chain = await catalog.prisma.chain.findUniqueOrThrow({ where: { id: chainId } });
+  const last = await findLastSlice(catalog, chainId, chain.archiveEpoch);
+  const gapId = newId('gap');
+  return await catalog.prisma.$transaction(async (tx) => {
+    const attachments = await tx.attachment.findMany({ where: { chainId, ...attached }, select: { databaseId: true } });
+    await tx.attachment.updateMany({
+      where: { chainId, ...attached, pitrStatus: { not: 'disabled' } },
+      data: { pitrStatus: 'error', pitrError: toJson(reason) },
+    });
+    if (last === null) return null;
+    const { count } = await tx.chain.updateMany({
+      where: { id: chainId, archiveEpoch: chain.archiveEpoch },
+      // What was covered was covered of the old epoch; its slices say so.
+      data: { archiveEpoch: { increment: 1 }, archiveToken: { increment: 1 }, coveredTo: null },
+    });
+    if (count !== 1) return null;
+    await tx.logGap.create({
+      data: {
+        id: gapId,
+        chainId,
+        epoch: chain.archiveEpoch,
+        fromPosition: toJson(last.endPosition as LogPosition),
+        from: chain.coveredTo ?? last.coversTo,
+        reason: toJson(reason),
+      },
+    });
+    // An idle source is covered further than its last slice tells.
+    if (chain.coveredTo !== null && (last.coversTo === null || last.coversTo < chain.coveredTo)) {
+      await tx.logSlice.update({ where: { id: last.id }, data: { coversTo: chain.coveredTo } });
+    }
+    return {
+      gapId,
+      policyId: chain.policyId,
+      serverId: chain.serverId,
+      databaseIds: attachments.map((one) => one.databaseId),
+      from: chain.coveredTo ?? last.coversTo,
+    };
+  });
+}

@@ -7,19 +7,41 @@ import type { DatabaseConnection } from '../engine.js';
 import type { Brand } from './brand.js';
 import { DumpTail } from './dump-tail.js';
 import { placeOf, toToolError } from './failures.js';
+import { DumpRewriter } from './rewrite-dump.js';
 
-/** Passes bytes on and remembers the last ones. */
-class TailKeeper extends Transform {
+/** Passes bytes on, mended where they need it, and remembers the last ones. */
+class DumpText extends Transform {
   readonly tail = new DumpTail();
+  private readonly rewriter: DumpRewriter | null;
+  private readonly giveBack: (chunk: Buffer) => void;
 
-  constructor() {
+  /** `giveBack` gets what was read, once it is copied: only where something is mended. */
+  constructor(mend: boolean, giveBack: (chunk: Buffer) => void) {
     // Chunk by chunk: whoever reads a stream of bytes gets all that waits joined into a new buffer.
     super({ writableHighWaterMark: 1024 * 1024, readableObjectMode: true, readableHighWaterMark: 1 });
+    this.rewriter = mend ? new DumpRewriter() : null;
+    this.giveBack = giveBack;
   }
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: (error: null, data: Buffer) => void): void {
-    this.tail.add(chunk);
-    callback(null, chunk);
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
+    if (this.rewriter === null) this.passOn([chunk]);
+    else {
+      this.passOn(this.rewriter.push(chunk));
+      this.giveBack(chunk);
+    }
+    callback();
+  }
+
+  override _flush(callback: () => void): void {
+    this.passOn(this.rewriter?.flush() ?? []);
+    callback();
+  }
+
+  private passOn(chunks: readonly Buffer[]): void {
+    for (const chunk of chunks) {
+      this.tail.add(chunk);
+      this.push(chunk);
+    }
   }
 }
 
@@ -65,6 +87,8 @@ export type DumpToolOptions = {
   readonly connection: DatabaseConnection;
   readonly part: PartName;
   readonly versionedTables: boolean;
+  /** See `needsMending`. */
+  readonly mend: boolean;
   /** For parts that hold rows; left out for short ones. */
   readonly output?: ChildOutput;
   readonly signal: AbortSignal;
@@ -100,7 +124,8 @@ export function startDumpTool(options: DumpToolOptions): RunningDump {
       if (SNAPSHOT_OPEN.test(line)) opened();
     },
   });
-  const out = new TailKeeper();
+  const giveBack = (chunk: Buffer) => options.output?.giveBack(chunk);
+  const out = new DumpText(options.mend, giveBack);
   const what = `${brand.dumpProgram} failed`;
   if (child.stdout) {
     child.stdout.pipe(out);
@@ -157,7 +182,8 @@ export function startDumpTool(options: DumpToolOptions): RunningDump {
   out.once('close', () => options.output?.destroy());
   return {
     stdout: out,
-    release: (chunk) => options.output?.giveBack(chunk),
+    // What was mended is a copy of its own.
+    release: options.mend ? () => {} : giveBack,
     snapshotOpen,
     done,
     kill: async () => {

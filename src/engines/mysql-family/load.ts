@@ -63,7 +63,7 @@ async function feed(options: LoadOptions, name: string, source: Readable): Promi
   const tail = new DumpTail();
   let unreadable: unknown = null;
   async function* whole(): AsyncGenerator<Buffer> {
-    const rewriter = new DumpRewriter(options.database);
+    const rewriter = new DumpRewriter();
     yield Buffer.from(`DO GET_LOCK(${quoteText(options.lockName)}, 5);\nSET SESSION wait_timeout = 86400;\n`);
     try {
       for await (const chunk of source as AsyncIterable<Buffer>) {

@@ -16,6 +16,7 @@ import { placeOf } from './failures.js';
 import type { Counters, Structure } from './fingerprint.js';
 import { assembleFingerprint, readCounters, readRows, readStructure } from './fingerprint.js';
 import { holdWrites } from './hold-writes.js';
+import { needsMending } from './needs-mending.js';
 import type { OptionFile } from './option-file.js';
 import { writeOptionFile } from './option-file.js';
 import { readClock, readServer } from './server.js';
@@ -196,7 +197,8 @@ export async function openDump(
     const control = await open();
     const reader = await open();
     const server = await readServer(control, brand);
-    await readDatabaseSettings(control, brand, schema);
+    const { collation } = await readDatabaseSettings(control, brand, schema);
+    const mend = await needsMending(control, brand, schema, collation);
     const tools = await requireClientTools(brand, server.major, context.toolRoots);
     file = await writeOptionFile(connection, context.scratchDir);
     const optionFile = file.path;
@@ -208,6 +210,8 @@ export async function openDump(
         connection,
         part,
         versionedTables: tables.some((table) => table.versioned),
+        // The parts that hold nothing but programs are short.
+        mend: mend || part === 'triggers.sql' || part === 'events.sql',
         ...(output ? { output } : {}),
         signal,
       });

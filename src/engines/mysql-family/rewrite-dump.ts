@@ -1,4 +1,3 @@
-import { quoteName } from './quote.js';
 import { plainHead } from './trigger-text.js';
 
 /** Bytes held back, so that a line to be looked at is whole: a name of 64 characters in four bytes, doubled, several times. */
@@ -8,7 +7,10 @@ const BEHIND = 256;
 
 const ALTER = Buffer.from('\nALTER DATABASE `');
 const TRIGGER = Buffer.from('\n/*!50003 CREATE*/ /*!50017 DEFINER=`');
-const CLOSING = Buffer.from(' */;;\n');
+/** The dump tool's closings of triggers and of events. */
+const CLOSINGS = [Buffer.from(' */;;\n'), Buffer.from(' */ ;;\n')];
+/** Without a name it means the database in use. */
+const NAMELESS_ALTER = '\nALTER DATABASE';
 
 const ALTER_LINE = /^\nALTER DATABASE `(?:[^`]|``)+`( CHARACTER SET [A-Za-z0-9_]+ COLLATE [A-Za-z0-9_]+ )/;
 const TRIGGER_HEAD =
@@ -17,23 +19,19 @@ const TRIGGER_HEAD =
 type Edit = { readonly at: number; readonly length: number; readonly by: Buffer };
 
 /**
- * Mends three things in what the dump tool writes around programs, while a dump is loaded under another name than its source's:
- * - `ALTER DATABASE` lines (around programs of another default collation) name the source: loading into staging would change a live database.
+ * Mends three things in what the dump tool writes around programs, so that a client can load it under any name. It is applied when a dump
+ * is written, for the sake of downloaded files, and again when we load one:
+ * - `ALTER DATABASE` lines (around programs of another default collation) name the source: loading elsewhere would change a live database.
  * - MariaDB keeps `CREATE TRIGGER shop.tg … ON shop.t` as typed: it would be made in the live database, not in the one being loaded.
- * - A trigger that was created with a trailing semicolon (by a client that sends several statements at once) is printed with that
+ * - A trigger or event that was created with a trailing semicolon (by a client that sends several statements at once) is printed with that
  *   semicolon inside the tool's version comment, which no server accepts.
  * All three are anchored to the tool's own line beginnings and ends. Rows cannot form one, because the tool escapes every line end in them.
  */
 export class DumpRewriter {
-  private readonly name: Buffer;
   /** A line end in front lets the first line match like any other; it is taken away again. */
   private kept: Buffer = Buffer.from('\n');
   private scanned = 0;
   private started = false;
-
-  constructor(database: string) {
-    this.name = Buffer.from(`\nALTER DATABASE ${quoteName(database)}`);
-  }
 
   push(chunk: Buffer): Buffer[] {
     return this.run(Buffer.concat([this.kept, chunk]), false);
@@ -50,9 +48,9 @@ export class DumpRewriter {
       return [];
     }
     const edits = [
-      ...this.find(bytes, ALTER, limit, (at) => this.alterEdit(bytes, at)),
+      ...this.find(bytes, ALTER, limit, (at) => alterEdit(bytes, at)),
       ...this.find(bytes, TRIGGER, limit, (at) => triggerEdit(bytes, at)),
-      ...this.find(bytes, CLOSING, limit, (at) => closingEdit(bytes, at)),
+      ...CLOSINGS.flatMap((closing) => this.find(bytes, closing, limit, (at) => closingEdit(bytes, at))),
     ].sort((a, b) => a.at - b.at);
     // Never negative: subarray() would count from the end, and send what is not looked at yet.
     const until = last ? bytes.length : Math.max(0, limit - BEHIND, ...edits.map((edit) => edit.at + edit.length));
@@ -83,12 +81,11 @@ export class DumpRewriter {
     }
     return found;
   }
+}
 
-  private alterEdit(bytes: Buffer, at: number): Edit | null {
-    const match = ALTER_LINE.exec(bytes.subarray(at, at + AHEAD).toString('latin1'));
-    if (!match) return null;
-    return { at, length: match[0].length, by: Buffer.concat([this.name, Buffer.from(match[1] ?? '', 'latin1')]) };
-  }
+function alterEdit(bytes: Buffer, at: number): Edit | null {
+  const match = ALTER_LINE.exec(bytes.subarray(at, at + AHEAD).toString('latin1'));
+  return match && { at, length: match[0].length, by: Buffer.from(`${NAMELESS_ALTER}${match[1] ?? ''}`, 'latin1') };
 }
 
 function triggerEdit(bytes: Buffer, at: number): Edit | null {

@@ -31,16 +31,12 @@ export function disableEvents(part: Buffer): StagedEvents {
   const text = part.toString('latin1');
   const enabled: string[] = [];
   let seen = 0;
-  let rewritten = text.replace(HEAD, (_all, head: string, name: string, status: string) => {
+  const rewritten = text.replace(HEAD, (_all, head: string, name: string, status: string) => {
     seen += 1;
     if (status === 'ENABLE')
       enabled.push(Buffer.from(name.slice(1, -1).replaceAll('``', '`'), 'latin1').toString('utf8'));
     return status === 'ENABLE' ? `${head}DISABLE` : `${head}${status}`;
   });
-  // As in the dump itself (see DumpRewriter): a semicolon that ends a body would end the statement inside the comment around it.
-  rewritten = rewritten.replace(/[;\s]+ \*\/ ?;;\n/g, (all) =>
-    all.startsWith(' ') && !/^[^*]*;/.test(all) ? all : ' */ ;;\n',
-  );
   const expected = text.match(EVERY_STATEMENT)?.length ?? 0;
   if (seen !== expected) {
     throw new TidemarkError(

@@ -1,3 +1,5 @@
+import type { LogPosition } from './positions.js';
+
 /**
  * The one error table (design section 8). Activities throw these; workflows decide by code, never by text; the API turns them into
  * RFC 9457 problem documents; `docs/errors/<code>.md` is generated from it.
@@ -580,6 +582,8 @@ export type ErrorDetails = {
   /** Ids of rows in the way (running backup, references). */
   readonly references?: readonly string[];
   readonly retryAfterSeconds?: number;
+  /** Of `log_gap`: the last position that can be stored, and the first from which the source has its log again; null when not known. */
+  readonly gap?: { readonly from: LogPosition; readonly to: LogPosition | null };
 };
 
 /** The only error type that leaves a use case or an activity. Its message must be fit for the user: no secrets, what failed and on which object. */

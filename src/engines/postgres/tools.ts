@@ -5,11 +5,18 @@ import { requireTools } from '../shared/find-tools.js';
 import { writeScratchFile } from '../shared/scratch-file.js';
 import { sessionOptions } from './connect.js';
 
-/** The pg_dump and pg_restore of exactly this major: an older one refuses the server, a newer one writes what the server's own cannot read back. */
-export async function findPostgresTools(major: string, toolRoots: readonly string[]): Promise<Tools> {
+/**
+ * The programs (pg_dump and pg_restore) of exactly this major: an older one refuses the server, a newer one writes what the server's own
+ * cannot read back.
+ */
+export async function findPostgresTools(
+  major: string,
+  toolRoots: readonly string[],
+  programs: readonly [string, ...string[]] = ['pg_dump', 'pg_restore'],
+): Promise<Tools> {
   return requireTools({
     brand: 'postgresql',
-    programs: ['pg_dump', 'pg_restore'],
+    programs,
     accept: (version) => version.split('.')[0] === major,
     toolRoots,
     what: `PostgreSQL ${major} client programs`,

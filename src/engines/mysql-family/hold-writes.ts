@@ -2,7 +2,7 @@ import type { Brand } from './brand.js';
 import { serverErrorNumber } from './failures.js';
 import { quoteIn } from './quote.js';
 import type { Session } from './session.js';
-import type { TableEntry } from './table-shapes.js';
+import type { DatabaseTables, TableEntry } from './table-shapes.js';
 
 /** From asking for the lock to giving it back, in milliseconds: no write of an application may wait longer than 2 s. */
 export const HOLD_LIMIT_MS = 1_800;
@@ -32,13 +32,15 @@ const deniedNumbers = new Set([1044, 1142, 1143, 1227]);
 const busyNumbers = new Set([1205, 1213, 1317, 1969, 3024, 1146]);
 
 /**
- * LOCK TABLES … READ on every table of the database. Beside FLUSH TABLES WITH READ LOCK it needs no server-wide privilege, stops only
- * this database, and leaves nothing behind when it gives up: on MySQL a FLUSH that timed out behind a long SELECT makes every later
+ * LOCK TABLES … READ on every table of the databases. Beside FLUSH TABLES WITH READ LOCK it needs no server-wide privilege, stops only
+ * these databases, and leaves nothing behind when it gives up: on MySQL a FLUSH that timed out behind a long SELECT makes every later
  * write to that table wait until the SELECT ends (measured: 10 s behind a 12 s SELECT).
  * A transaction that has written and is still open holds it up; a SELECT does not.
  */
-function lockTablesStatement(schema: string, tables: readonly TableEntry[]): string | null {
-  const names = tables.filter((table) => table.kind !== 'view').map((table) => `${quoteIn(schema, table.name)} READ`);
+function lockTablesStatement(databases: readonly DatabaseTables[]): string | null {
+  const names = databases.flatMap(({ schema, tables }) =>
+    tables.filter((table) => table.kind !== 'view').map((table) => `${quoteIn(schema, table.name)} READ`),
+  );
   return names.length === 0 ? null : `LOCK TABLES ${names.join(', ')}`;
 }
 
@@ -84,11 +86,21 @@ export async function holdWrites(
   schema: string,
   tables: readonly TableEntry[],
 ): Promise<Hold | Refusal> {
+  return holdWritesOf(control, helper, brand, [{ schema, tables }]);
+}
+
+/** As `holdWrites`, for several databases at once. */
+export async function holdWritesOf(
+  control: Session,
+  helper: Session,
+  brand: Brand,
+  databases: readonly DatabaseTables[],
+): Promise<Hold | Refusal> {
   if (brand.lock === 'global') {
     const hold = await take(control, helper, 'FLUSH TABLES WITH READ LOCK');
     if (!('refused' in hold) || hold.refused === 'busy') return hold;
   }
-  const statement = lockTablesStatement(schema, tables);
+  const statement = lockTablesStatement(databases);
   // Without a table there is nothing that could be written.
   if (statement === null) return { left: () => HOLD_LIMIT_MS, release: async () => {} };
   return take(control, helper, statement);

@@ -1,6 +1,7 @@
 import type { DatabaseConnection } from '../engine.js';
 import type { ScratchFile } from '../shared/scratch-file.js';
 import { writeScratchFile } from '../shared/scratch-file.js';
+import { socketOf } from './session.js';
 
 /** A value of an option file: quoted, because `#` would begin a comment and spaces would be cut; backslash sequences are the file's own. */
 function optionValue(text: string): string {
@@ -22,9 +23,9 @@ export async function writeOptionFile(connection: DatabaseConnection, scratchDir
   const files: ScratchFile[] = [];
   const lines = [
     '[client]',
-    `host=${optionValue(connection.host)}`,
-    `port=${connection.port}`,
-    'protocol=tcp',
+    ...(connection.host.startsWith('/')
+      ? [`socket=${optionValue(socketOf(connection.host))}`, 'protocol=socket']
+      : [`host=${optionValue(connection.host)}`, `port=${connection.port}`, 'protocol=tcp']),
     `user=${optionValue(connection.username)}`,
     `password=${optionValue(connection.password)}`,
   ];

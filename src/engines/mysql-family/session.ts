@@ -59,6 +59,9 @@ function tlsOf(connection: DatabaseConnection) {
   };
 }
 
+/** Socket in a folder that stands in the place of a host: only sandboxes are reached so, users' addresses are refused before. */
+export const socketOf = (folder: string): string => `${folder}/mysqld.sock`;
+
 /** The driver's callback form, which alone can stream; the promise form keeps it in a property that its types leave out. */
 const core = (driver: Connection) => (driver as unknown as { readonly connection: CoreConnection }).connection;
 
@@ -69,8 +72,9 @@ export async function openSession(connection: DatabaseConnection, options: Sessi
   try {
     const ssl = tlsOf(connection);
     driver = await createConnection({
-      host: connection.host,
-      port: connection.port,
+      ...(connection.host.startsWith('/')
+        ? { socketPath: socketOf(connection.host) }
+        : { host: connection.host, port: connection.port }),
       user: connection.username,
       password: connection.password,
       ...(options.database === null ? {} : { database: options.database }),

@@ -14,18 +14,25 @@ export type TableEntry = {
   readonly comment: string;
 };
 
-/** Every table, view and sequence of a database, by name. Name comparison is binary: `a` and `A` are two tables. */
-export async function listTables(session: Session, schema: string): Promise<TableEntry[]> {
+/** A database and what is in it. */
+export type DatabaseTables = { readonly schema: string; readonly tables: readonly TableEntry[] };
+
+/** Every table, view and sequence of the databases, by name. Name comparison is binary: `a` and `A` are two tables. */
+export async function listTablesOf(session: Session, schemas: readonly string[]): Promise<DatabaseTables[]> {
+  if (schemas.length === 0) return [];
   const rows = await session.rows(
-    `SELECT TABLE_NAME AS name, TABLE_TYPE AS type, ENGINE AS engine, AUTO_INCREMENT AS next_value,
+    `SELECT TABLE_SCHEMA AS table_schema, TABLE_NAME AS name, TABLE_TYPE AS type, ENGINE AS engine, AUTO_INCREMENT AS next_value,
        COALESCE(DATA_LENGTH, 0) + COALESCE(INDEX_LENGTH, 0) AS bytes, TABLE_COMMENT AS comment
-     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?`,
-    [schema],
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA IN (${schemas.map(() => '?').join(', ')})`,
+    schemas,
     'Listing the tables failed',
   );
-  return rows
-    .filter((row) => row.type !== 'TEMPORARY' && row.type !== 'TEMPORARY SEQUENCE')
-    .map((row) => ({
+  const bySchema = new Map<string, TableEntry[]>(schemas.map((schema) => [schema, []]));
+  for (const row of rows) {
+    if (row.type === 'TEMPORARY' || row.type === 'TEMPORARY SEQUENCE') continue;
+    // A server that folds names prints another case than it was asked with.
+    const list = bySchema.get(row.table_schema ?? '') ?? bySchema.get(schemas.length === 1 ? (schemas[0] ?? '') : '');
+    list?.push({
       name: row.name ?? '',
       kind: row.type?.includes('VIEW')
         ? ('view' as const)
@@ -37,8 +44,18 @@ export async function listTables(session: Session, schema: string): Promise<Tabl
       autoIncrement: row.next_value ?? null,
       bytes: Number(row.bytes ?? 0),
       comment: row.comment ?? '',
-    }))
-    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    });
+  }
+  return [...bySchema].map(([schema, tables]) => ({
+    schema,
+    tables: tables.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)),
+  }));
+}
+
+/** As `listTablesOf`, for one database. */
+export async function listTables(session: Session, schema: string): Promise<TableEntry[]> {
+  const [found] = await listTablesOf(session, [schema]);
+  return [...(found?.tables ?? [])];
 }
 
 /** When a row of a system-versioned table was valid. Without columns of its own for it, the table has two that are listed nowhere. */

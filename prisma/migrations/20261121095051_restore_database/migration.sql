@@ -1,0 +1,2 @@
+-- AddForeignKey
+ALTER TABLE "Restore" ADD CONSTRAINT "Restore_databaseId_fkey" FOREIGN KEY ("databaseId") REFERENCES "Database"("id") ON DELETE RESTRICT ON UPDATE CASCADE;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
 /** Size of the chunks in which a child's output is handed on, in bytes. */
-export const BATCH_BYTES = 1024 * 1024;
+export const BATCH_BYTES = 4 * 1024 * 1024;
 
 /** A chunk that is not full is handed on when the child has been silent for so long, in milliseconds. */
 const IDLE_MS = 20;
@@ -15,7 +15,7 @@ const IDLE_MS = 20;
 const SPARE_BUFFERS = 8;
 
 /**
- * The standard output of a child that writes gigabytes, for `spawnChild({ stdout })`: a stream of chunks of 1 MiB in buffers that are
+ * The standard output of a child that writes gigabytes, for `spawnChild({ stdout })`: a stream of chunks of 4 MiB in buffers that are
  * used again once their reader gives them back.
  *
  * Node's own pipe allocates 64 KiB for each read, and dump tools write a few KiB at a time: the collector ran every 10 MiB, which cost

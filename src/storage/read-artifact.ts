@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Transform } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { pipeline, Readable } from 'node:stream';
-import { createZstdDecompress } from 'node:zlib';
 import { isTidemarkError, TidemarkError } from '../domain/errors.js';
 import { ContextMismatch, decryptStream } from '../keys/encryption-sdk.js';
 import type { WrappingKey } from '../keys/types.js';
@@ -10,6 +9,7 @@ import type { Artifact, StoredObject } from './manifest.js';
 import { MeasuringStream } from './measuring-stream.js';
 import type { BackupContext } from './object-context.js';
 import { objectContext } from './object-context.js';
+import { FrameUnpacker } from './unpack-frames.js';
 
 export type ReadArtifact = {
   readonly destination: Destination;
@@ -57,13 +57,7 @@ async function* readStored(options: ReadArtifact, object: StoredObject, stored: 
   const plain = new MeasuringStream();
   const decryptor = key ? [decryptStream({ name: key.id, bytes: key.bytes }, objectContext(context, object.key))] : [];
   let failure: Error | null = null;
-  const flow: (Readable | Transform)[] = [
-    stored,
-    sealed,
-    ...decryptor,
-    createZstdDecompress({ chunkSize: 256 * 1024 }),
-    plain,
-  ];
+  const flow: (Readable | Duplex)[] = [stored, sealed, ...decryptor, new FrameUnpacker(), plain];
   // The first error is the cause; the streams after it then only report a premature close.
   for (const stream of flow) stream.once('error', (error: Error) => (failure ??= error));
   pipeline(flow, () => {});

@@ -1,24 +1,19 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { constants, createZstdCompress } from 'node:zlib';
 import { encryptStream } from '../keys/encryption-sdk.js';
 import type { WrappingKey } from '../keys/types.js';
 import type { Destination } from './destination.js';
-import { feedInBatches } from './feed-in-batches.js';
 import { objectKey } from './layout.js';
 import type { Artifact, StoredObject } from './manifest.js';
 import { MeasuringStream } from './measuring-stream.js';
 import type { BackupContext } from './object-context.js';
 import { objectContext } from './object-context.js';
+import { packFrames } from './pack-frames.js';
 
 /** Largest object (design section 3). */
 export const MAX_OBJECT_BYTES = 64 * 1024 ** 3;
-
-const COMPRESSION_LEVEL = 3;
-/** Room for what a batch becomes: a full buffer costs another trip to the compressor's thread. */
-const COMPRESSED_CHUNK = 1024 * 1024;
 
 export type WriteArtifact = {
   readonly destination: Destination;
@@ -74,23 +69,19 @@ export async function writeArtifact(options: WriteArtifact): Promise<Artifact> {
 async function writeObject(options: WriteArtifact, source: PlainSource, index: number): Promise<StoredObject> {
   const { destination, key, signal } = options;
   const at = objectKey(options.keyPrefix, options.name, index, key !== null);
-  const compressor = createZstdCompress({
-    chunkSize: COMPRESSED_CHUNK,
-    params: { [constants.ZSTD_c_compressionLevel]: COMPRESSION_LEVEL },
-  });
   const encryptor = key ? [encryptStream({ name: key.id, bytes: key.bytes }, objectContext(options.context, at))] : [];
   const stored = new MeasuringStream();
-  const flow = pipeline([compressor, ...encryptor, stored], { signal });
-  const feed = feedInBatches(source.nextObject(), compressor, options.release);
+  // One frame ahead: the next ones are packed while this one is encrypted and sent.
+  const frames = Readable.from(packFrames(source.nextObject(), options.release), { highWaterMark: 1 });
+  const flow = pipeline([frames, ...encryptor, stored], { signal });
   const upload = destination.upload(at, stored, { signal }).catch((error: unknown) => {
     source.cut();
     throw error;
   });
-  const [flowed, fed, uploaded] = await Promise.allSettled([flow, feed, upload]);
+  const [flowed, uploaded] = await Promise.allSettled([flow, upload]);
   // The upload's error first: when it fails it closes the pipeline, which then only reports a premature close.
   if (uploaded.status === 'rejected') throw uploaded.reason;
   if (flowed.status === 'rejected') throw flowed.reason;
-  if (fed.status === 'rejected') throw fed.reason;
   const { bytes, sha256 } = source.object();
   return { key: at, bytes, sha256, storedBytes: stored.bytes, storedSha256: stored.sha256() };
 }

@@ -1,0 +1,64 @@
+import type { ArchiveSetup } from '../../chain-engine.js';
+import type { CheckFinding, DatabaseConnection, EngineContext } from '../../engine.js';
+import type { Session } from '../connect.js';
+import { connect } from '../connect.js';
+import { mapQueryError } from '../map-error.js';
+import { ensureHoldingSlot } from './slots.js';
+import { readTimeline } from './timeline.js';
+
+/**
+ * Makes the source keep its log from now on, by a physical replication slot that nobody streams from. Works on a primary and on a standby
+ * and needs no more than the REPLICATION attribute. A slot that the server has invalidated is replaced; that is a finding, because what
+ * was written in between may be missing.
+ */
+export async function configureArchive(
+  connection: DatabaseConnection,
+  context: EngineContext,
+  options: { readonly slot: string },
+): Promise<ArchiveSetup> {
+  const session = await connect(connection, { signal: context.signal, applicationName: 'tidemark archive' });
+  try {
+    const held = await ensureHoldingSlot(session, options.slot);
+    const timeline = await readTimeline(session, connection, context);
+    const findings = await findSettings(session);
+    if (held.found === 'lost')
+      findings.unshift({
+        severity: 'info',
+        code: 'slot_recreated',
+        message: `The server had dropped the log that the replication slot ${options.slot} was holding; the slot was made anew and holds from ${held.lsn} on.`,
+        statement: null,
+      });
+    return { position: { lsn: held.lsn, timeline }, findings };
+  } catch (error) {
+    throw mapQueryError(error, connection, `Setting up the log archive of ${connection.host} failed`, 'internal');
+  } finally {
+    await session.close();
+  }
+}
+
+/** Settings of the server with which keeping its log endangers the server itself. */
+async function findSettings(session: Session): Promise<CheckFinding[]> {
+  const rows = await session.rows(
+    "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('max_slot_wal_keep_size', 'synchronous_standby_names')",
+  );
+  const setting = (name: string) => rows.find((row) => row.name === name)?.setting ?? '';
+  const findings: CheckFinding[] = [];
+  if (setting('max_slot_wal_keep_size') === '-1') {
+    const statement = "ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf();";
+    findings.push({
+      severity: 'warns',
+      code: 'slot_limit_unset',
+      message: `max_slot_wal_keep_size is not set: while the archive cannot be reached, the server keeps its log until its disk is full. Set a limit that the disk can spare: ${statement}`,
+      statement,
+    });
+  }
+  if (setting('synchronous_standby_names').includes('*'))
+    findings.push({
+      severity: 'warns',
+      code: 'synchronous_receiver',
+      message:
+        'synchronous_standby_names contains *: commits of the server may wait for the archive as for a standby. Name the standbys instead.',
+      statement: null,
+    });
+  return findings;
+}

@@ -1,0 +1,358 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { DatabaseConnection } from '../../src/engines/engine.js';
+import { comparePositions } from '../../src/engines/postgres/archive/compare-positions.js';
+import { configureArchive } from '../../src/engines/postgres/archive/configure-archive.js';
+import { openFollower } from '../../src/engines/postgres/archive/open-follower.js';
+import { readLogEnd } from '../../src/engines/postgres/archive/read-log-end.js';
+import { releaseArchive } from '../../src/engines/postgres/archive/release-archive.js';
+import { parseLsn } from '../../src/engines/postgres/archive/wal-names.js';
+import type { EngineProduct } from '../../src/platform/installed.js';
+import { archiveToFolder, resumeFrom } from '../support/archive-to-folder.js';
+import { describeEngine, uniqueName, usePrivateEngine } from '../support/engine-servers.js';
+import { until } from '../support/until.js';
+import { expectCode, useContext } from './contract.js';
+
+const engine = { openFollower, readLogEnd, comparePositions };
+const ROLE = 'archiver';
+const PASSWORD = "o'r \\ wal";
+
+/** Process ids of the receivers that this process started into one spool. */
+function receivers(spoolDir: string): number[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    try {
+      const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0');
+      return args[0]?.endsWith('pg_receivewal') && args.includes(`--directory=${spoolDir}`) ? [Number(entry)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+type Server = ReturnType<typeof usePrivateEngine>;
+
+/** A source with a role that has REPLICATION and nothing else, a table to write to, and folders of its own per archive. */
+function useSource(product: EngineProduct, settings: Record<string, string> = {}) {
+  const server = usePrivateEngine(product, { settings: { fsync: 'off', ...settings } });
+  const context = useContext();
+  const folders: string[] = [];
+  beforeAll(async () => {
+    await server.query(
+      `CREATE ROLE ${ROLE} LOGIN REPLICATION PASSWORD E'${PASSWORD.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`,
+    );
+    await server.query('CREATE TABLE written (id bigint, filling text)');
+  });
+  afterAll(() => {
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  });
+  const connection = (port = server.port): DatabaseConnection => ({
+    engine: 'postgresql',
+    host: '127.0.0.1',
+    port,
+    username: ROLE,
+    password: PASSWORD,
+    database: 'postgres',
+    tls: null,
+  });
+  return {
+    server,
+    context,
+    connection,
+    newArchive: () => {
+      const base = mkdtempSync(join(tmpdir(), 'tm-wal-'));
+      folders.push(base);
+      return { slot: uniqueName('tidemark'), dir: join(base, 'store'), spoolDir: join(base, 'spool') };
+    },
+    fill: (rows: number) =>
+      server.query(`INSERT INTO written SELECT i, repeat('x', 200) FROM generate_series(1, ${rows}) i`),
+    slotLsn: async (slot: string) => {
+      const [row] = await server.query<{ lsn: string | null }>(
+        `SELECT restart_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`,
+      );
+      return row?.lsn ?? null;
+    },
+  };
+}
+
+/** The stored files against the server's own, byte for byte. Whole files only if the server still has them. */
+function compareWithServer(server: Server, dir: string, files: readonly { name: string; bytes: number }[]): number {
+  let compared = 0;
+  const walDir = join(server.engineDataDir, 'pg_wal');
+  for (const { name, bytes } of files) {
+    if (!readdirSync(walDir).includes(name)) continue;
+    const own = readFileSync(join(walDir, name)).subarray(0, bytes);
+    expect(
+      createHash('sha256')
+        .update(readFileSync(join(dir, name)))
+        .digest('hex'),
+      name,
+    ).toBe(createHash('sha256').update(own).digest('hex'));
+    compared += 1;
+  }
+  return compared;
+}
+
+/** Every chunk begins where the one before it ended. */
+function expectUnbroken(chunks: readonly { start: unknown; end: unknown }[]): void {
+  for (let i = 1; i < chunks.length; i += 1) expect(chunks[i]?.start).toEqual(chunks[i - 1]?.end);
+}
+
+for (const product of ['pg15', 'pg17', 'pg18'] as const)
+  describeEngine(product, `the log archive of ${product}`, () => {
+    const source = useSource(product, { wal_keep_size: '1GB' });
+
+    it('holds the same bytes as the server, up to the end of its log, with the REPLICATION attribute alone', async () => {
+      const { server, context } = source;
+      const connection = source.connection();
+      const archive = source.newArchive();
+      const setup = await configureArchive(connection, context(), archive);
+      expect(await configureArchive(connection, context(), archive)).toEqual(setup);
+      expect(setup.findings.map((finding) => finding.code)).toContain('slot_limit_unset');
+      await source.fill(100_000);
+      const run = await archiveToFolder({ engine, connection, context: context(), ...archive });
+      await source.fill(100_000);
+      await server.query('SELECT pg_switch_wal()');
+      await source.fill(10);
+      await run.catchUp();
+      expect(run.follower.state()).toEqual({ connected: true, message: null });
+      await run.stop();
+      expect(comparePositions(run.chunks[0]?.start ?? {}, setup.position)).toBeLessThanOrEqual(0);
+      expectUnbroken(run.chunks);
+      expect(run.files().length).toBeGreaterThan(3);
+      expect(compareWithServer(server, archive.dir, run.files())).toBe(run.files().length);
+      // What was shipped does not stay in the spool.
+      expect(readdirSync(archive.spoolDir).length).toBeLessThan(4);
+
+      await releaseArchive(connection, context(), archive);
+      await releaseArchive(connection, context(), archive);
+      expect(await server.query('SELECT 1 FROM pg_replication_slots')).toEqual([]);
+    });
+  });
+
+describeEngine('pg17', 'the log archive of PostgreSQL', () => {
+  const source = useSource('pg17', { wal_keep_size: '1GB' });
+  const { server, context } = source;
+  const follow = async (
+    archive: ReturnType<typeof source.newArchive>,
+    more: { acknowledge?: boolean; spoolLimitBytes?: number } = {},
+  ) => archiveToFolder({ engine, connection: source.connection(), context: context(), ...archive, ...more });
+
+  it('loses nothing when the receiver is killed again and again under 200 commits', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const run = await follow(archive);
+    await until(() => run.follower.state().connected, 'the receiver to connect');
+    const client = new pg.Client({
+      host: server.host,
+      port: server.port,
+      user: server.adminUser,
+      password: server.adminPassword,
+      database: 'postgres',
+    });
+    await client.connect();
+    let kills = 0;
+    for (let commit = 1; commit <= 200; commit += 1) {
+      await client.query(`INSERT INTO written SELECT ${commit}, repeat('y', 3000) FROM generate_series(1, 60)`);
+      if (commit % 40 === 0) {
+        for (const pid of receivers(archive.spoolDir)) {
+          process.kill(pid, 'SIGKILL');
+          kills += 1;
+        }
+        await sleep(300);
+      }
+    }
+    await client.end();
+    await run.catchUp();
+    await run.stop();
+    expect(kills).toBeGreaterThan(2);
+    expectUnbroken(run.chunks);
+    expect(compareWithServer(server, archive.dir, run.files())).toBe(run.files().length);
+  });
+
+  it('goes on without a hole when the spool was lost with its worker', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const first = await follow(archive);
+    await source.fill(60_000);
+    await first.catchUp();
+    await source.fill(20_000);
+    await first.stop();
+    const acknowledged = parseLsn((await source.slotLsn(archive.slot)) ?? '0/0');
+    expect(acknowledged).toBeLessThanOrEqual(parseLsn(first.position()?.lsn ?? '0/0'));
+    rmSync(archive.spoolDir, { recursive: true, force: true });
+    await source.fill(100_000);
+    const second = await follow(archive);
+    await second.catchUp();
+    await second.stop();
+    expect(second.chunks[0]?.start).toEqual(first.chunks.at(-1)?.end);
+    expectUnbroken(second.chunks);
+    expect(compareWithServer(server, archive.dir, second.files())).toBe(second.files().length);
+  });
+
+  it('uses what an earlier run left in the spool', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const first = await follow(archive);
+    await first.catchUp();
+    await first.stop();
+    // A run that receives and whose worker dies before it ships anything.
+    const follower = await openFollower(source.connection(), context(), {
+      ...archive,
+      spoolLimitBytes: 1024 ** 3,
+      resume: resumeFrom(archive.dir),
+    });
+    await source.fill(200_000);
+    await until(
+      () => readdirSync(archive.spoolDir).filter((name) => !name.includes('.')).length > 2,
+      'segments in the spool',
+    );
+    await follower.close();
+    const before = readdirSync(archive.spoolDir).length;
+    const second = await follow(archive);
+    expect(readdirSync(archive.spoolDir).length).toBeGreaterThanOrEqual(before);
+    await second.catchUp();
+    await second.stop();
+    expectUnbroken(second.chunks);
+    expect(compareWithServer(server, archive.dir, second.files())).toBe(second.files().length);
+  });
+
+  it('survives a crash and a restart of the source', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const run = await follow(archive);
+    await source.fill(20_000);
+    await run.catchUp();
+    await server.kill();
+    await until(() => !run.follower.state().connected, 'the follower to notice');
+    expect(run.follower.state().message).toMatch(/\S/);
+    await server.restart();
+    await source.fill(20_000);
+    await run.catchUp();
+    await server.restart();
+    await source.fill(20_000);
+    await run.catchUp();
+    await run.stop();
+    expect(run.failure()).toBeNull();
+    expectUnbroken(run.chunks);
+    expect(compareWithServer(server, archive.dir, run.files())).toBe(run.files().length);
+  });
+
+  it('tells the source nothing before a chunk is acknowledged', async () => {
+    const archive = source.newArchive();
+    const { position } = await configureArchive(source.connection(), context(), archive);
+    const run = await follow(archive, { acknowledge: false });
+    await source.fill(100_000);
+    await run.catchUp();
+    await sleep(2_500);
+    expect(await source.slotLsn(archive.slot)).toBe(position.lsn);
+    const last = run.chunks.at(-1);
+    if (!last) throw new Error('nothing was followed');
+    await run.follower.acknowledge({ ...last, body: Buffer.alloc(0) });
+    expect(await source.slotLsn(archive.slot)).toBe(last.end.lsn);
+    await run.stop();
+  });
+
+  it('has a log end that moves on an idle source, and that it reaches', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const run = await follow(archive);
+    const first = await run.catchUp();
+    await sleep(1_100);
+    const second = await run.catchUp();
+    expect(Date.parse(second.clock) - Date.parse(first.clock)).toBeGreaterThan(1_000);
+    await run.stop();
+  });
+
+  it('stops receiving when the spool is full, says so, and goes on when it was shipped', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const spoolLimitBytes = 128 * 1024 * 1024;
+    const follower = await openFollower(source.connection(), context(), { ...archive, spoolLimitBytes, resume: null });
+    const spooled = () => readdirSync(archive.spoolDir).length * 16 * 1024 * 1024;
+    await source.fill(500_000);
+    await until(() => /spool holds/.test(follower.state().message ?? ''), 'the spool to be full', 60_000);
+    expect(follower.state().connected).toBe(false);
+    expect(spooled()).toBeLessThanOrEqual(spoolLimitBytes);
+    await follower.close();
+    const run = await follow(archive, { spoolLimitBytes });
+    await run.catchUp();
+    expect(spooled()).toBeLessThanOrEqual(spoolLimitBytes);
+    await run.stop();
+    expect(compareWithServer(server, archive.dir, run.files())).toBe(run.files().length);
+  });
+
+  it('refuses another cluster under the same address', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const run = await follow(archive);
+    await run.catchUp();
+    await run.stop();
+    const resume = resumeFrom(archive.dir);
+    if (!resume) throw new Error('nothing was followed');
+    await expectCode(
+      openFollower(source.connection(), context(), {
+        ...archive,
+        spoolLimitBytes: 1024 ** 3,
+        resume: { ...resume, server: { ...resume.server, identity: 'pg:1' } },
+      }),
+      'server_identity_changed',
+    );
+  });
+
+  it('takes a source whose log differs from the stored one for a gap', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const run = await follow(archive);
+    await run.catchUp();
+    await run.stop();
+    const resume = resumeFrom(archive.dir);
+    if (!resume) throw new Error('nothing was followed');
+    await source.fill(10);
+    const follower = await openFollower(source.connection(), context(), {
+      ...archive,
+      spoolLimitBytes: 1024 ** 3,
+      resume: { ...resume, prefixSha256: createHash('sha256').update('another log').digest('hex') },
+    });
+    const next = follower.next({ waitMs: 30_000, signal: new AbortController().signal });
+    expect(await expectCode(next, 'log_gap')).toContain(resume.position.lsn);
+    await follower.close();
+  });
+
+  it('names the statement for a role without the REPLICATION attribute', async () => {
+    await server.query("CREATE ROLE plain LOGIN PASSWORD 'p'");
+    const archive = source.newArchive();
+    const message = await expectCode(
+      configureArchive({ ...source.connection(), username: 'plain', password: 'p' }, context(), archive),
+      'privilege_missing',
+    );
+    expect(message).toContain('ALTER ROLE "plain" REPLICATION;');
+  });
+
+  it('releases a slot that a receiver of a dead worker still uses', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    const follower = await openFollower(source.connection(), context(), {
+      ...archive,
+      spoolLimitBytes: 1024 ** 3,
+      resume: null,
+    });
+    await until(
+      async () => (await follower.next({ waitMs: 100, signal: new AbortController().signal })) !== null,
+      'the first chunk',
+    );
+    const [pid] = receivers(archive.spoolDir);
+    if (pid === undefined) throw new Error('no receiver runs');
+    process.kill(pid, 'SIGSTOP');
+    await releaseArchive(source.connection(), context(), archive);
+    expect(await source.slotLsn(archive.slot)).toBeNull();
+    process.kill(pid, 'SIGKILL');
+    await follower.close();
+    await releaseArchive(source.connection(), context(), archive);
+  });
+});

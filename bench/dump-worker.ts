@@ -9,7 +9,6 @@ import { text } from 'node:stream/consumers';
 import { newId } from '../src/domain/ids.js';
 import type { DatabaseConnection } from '../src/engines/engine.js';
 import { getEngine } from '../src/engines/registry.js';
-import { encryptionSuite } from '../src/keys/encryption-sdk.js';
 import { newMasterKey } from '../src/keys/master-key.js';
 import { createWrappingKey } from '../src/keys/wrapping-key.js';
 import { takeDump } from '../src/recovery/take-dump.js';
@@ -17,6 +16,7 @@ import type { DestinationConfig } from '../src/storage/destination.js';
 import { attemptPrefix } from '../src/storage/layout.js';
 import { openDestination } from '../src/storage/open-destination.js';
 import { writeManifest } from '../src/storage/write-manifest.js';
+import { dumpManifest } from '../test/support/dump-manifest.js';
 import { cpuMsOf } from './cpu-time.js';
 
 export type DumpTask = {
@@ -71,28 +71,14 @@ try {
     key,
     sealedKey: sealed,
     signal,
-    manifest: {
-      format: 'tidemark-manifest-1',
-      installationId,
-      backupId,
-      attemptId,
-      databaseId,
-      planId: null,
-      kind: 'dump',
-      parentId: null,
-      label: null,
+    manifest: dumpManifest({
+      ...{ installationId, backupId, attemptId, databaseId, startedAt, artifacts, key, sealedKey: sealed },
       source: { ...session.server, host: connection.host, port: connection.port, database: connection.database },
-      toolVersion: '',
-      startedAt,
       takenAt: session.takenAt,
-      completedAt: new Date().toISOString(),
-      startPosition: session.position,
-      endPosition: session.position,
-      artifacts: [...artifacts],
+      position: session.position,
       fingerprint: fingerprint ? { artifact: 'fingerprint.json', tables: fingerprint.tables.length, rows: '0' } : null,
       fingerprintUnavailable: session.fingerprintUnavailable,
-      encryption: { suite: encryptionSuite, keyId: key.id, sealedKey: sealed },
-    },
+    }),
   });
   const wallMs = performance.now() - started;
   const cpuMs = cpuMsOf('self') - cpuBefore;

@@ -9,6 +9,21 @@ const neverRetried = Object.entries(errorTable)
   .filter(([, row]) => !row.retryable)
   .map(([code]) => code);
 
+/** Steps while which applications are shut out: tried again within seconds, for a day. */
+const shutOut = {
+  taskQueue: taskQueues.data,
+  startToCloseTimeout: '1h',
+  scheduleToCloseTimeout: '1 day',
+  heartbeatTimeout: '20s',
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  retry: {
+    initialInterval: '1s',
+    backoffCoefficient: 2,
+    maximumInterval: '15s',
+    nonRetryableErrorTypes: neverRetried,
+  },
+} as const satisfies ActivityOptions;
+
 /**
  * How every activity is run: one table, nothing left to a default. `WAIT_CANCELLATION_COMPLETED` because the SDK's default reports a
  * cancel before the activity has killed its child and removed what it wrote, and cleaning up beside a running dump deletes nothing.
@@ -57,6 +72,14 @@ const options = {
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: { maximumAttempts: 1 },
   },
+  /** Following a log, for hours. Never retried by Temporal: the workflow decides how long to wait, and what a gap means. */
+  follow: {
+    taskQueue: taskQueues.stream,
+    startToCloseTimeout: '1 day',
+    heartbeatTimeout: '20s',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: { maximumAttempts: 1 },
+  },
   /** Looks before anything is written: whoever mistyped an address learns it within a minute, and nothing is lost by asking again. */
   prepare: {
     taskQueue: taskQueues.data,
@@ -85,35 +108,10 @@ const options = {
       nonRetryableErrorTypes: neverRetried,
     },
   },
-  /** Applications are shut out while this runs: tried again quickly and for a day, until it is finished or undone. */
-  swap: {
-    taskQueue: taskQueues.data,
-    startToCloseTimeout: '1h',
-    scheduleToCloseTimeout: '1 day',
-    heartbeatTimeout: '20s',
-    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    retry: {
-      initialInterval: '1s',
-      backoffCoefficient: 2,
-      maximumInterval: '15s',
-      // Undone: trying again at once would shut the applications out once more for the same reason.
-      nonRetryableErrorTypes: [...neverRetried, 'swap_failed'],
-    },
-  },
+  /** Until it is finished or undone. Undone: trying again at once would shut the applications out once more for the same reason. */
+  swap: { ...shutOut, retry: { ...shutOut.retry, nonRetryableErrorTypes: [...neverRetried, 'swap_failed'] } },
   /** Undoing is never given up while there is hope: until then applications are shut out. */
-  undo: {
-    taskQueue: taskQueues.data,
-    startToCloseTimeout: '1h',
-    scheduleToCloseTimeout: '1 day',
-    heartbeatTimeout: '20s',
-    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    retry: {
-      initialInterval: '1s',
-      backoffCoefficient: 2,
-      maximumInterval: '15s',
-      nonRetryableErrorTypes: neverRetried,
-    },
-  },
+  undo: shutOut,
   /** Removing what a run leaves behind. What it cannot remove, housekeeping finds again. */
   cleanUp: {
     taskQueue: taskQueues.data,
@@ -138,6 +136,7 @@ export const activities: Record<OptionsName, ReturnType<typeof proxyActivities<A
   settle: proxyActivities<Activities>(options.settle),
   check: proxyActivities<Activities>(options.check),
   attempt: proxyActivities<Activities>(options.attempt),
+  follow: proxyActivities<Activities>(options.follow),
   prepare: proxyActivities<Activities>(options.prepare),
   long: proxyActivities<Activities>(options.long),
   swap: proxyActivities<Activities>(options.swap),

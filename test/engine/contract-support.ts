@@ -9,6 +9,8 @@ import { loadConfig } from '../../src/config.js';
 import type { ErrorCode } from '../../src/domain/errors.js';
 import { isTidemarkError } from '../../src/domain/errors.js';
 import type { Fingerprint } from '../../src/domain/fingerprint.js';
+import { compareFingerprints } from '../../src/domain/fingerprint.js';
+import { newId } from '../../src/domain/ids.js';
 import type { DatabaseConnection, EngineContext } from '../../src/engines/engine.js';
 import { getEngine } from '../../src/engines/registry.js';
 import { enginesRoot } from '../../src/platform/installed.js';
@@ -69,6 +71,24 @@ export function partsOf(dump: TakenDump): { name: string; open(): Promise<Readab
     name,
     open: async () => Readable.from(chunksOf(content), { objectMode: false }),
   }));
+}
+
+/** Loads a dump beside its source and expects the same content there; nothing of it stays. `connection` may create databases. */
+export async function expectRestorable(
+  connection: DatabaseConnection,
+  context: EngineContext,
+  dump: TakenDump,
+): Promise<void> {
+  const attempt = { restoreId: newId('restore'), attempt: 1 };
+  const restore = await getEngine(connection.engine).openRestore(connection, context, attempt);
+  try {
+    const staging = await restore.createStaging(dump.print);
+    await restore.load(staging, partsOf(dump));
+    expect(compareFingerprints(dump.print, await restore.fingerprint(staging))).toEqual([]);
+    await restore.dropStaging();
+  } finally {
+    await restore.close();
+  }
 }
 
 /** In pieces, as a store delivers them: a framing error at a piece's border would show. */

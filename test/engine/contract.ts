@@ -14,7 +14,7 @@ import type { TakenDump } from './contract-support.js';
 import { connectionTo, expectCode, partsOf, takeDump, useContext } from './contract-support.js';
 
 export type { TakenDump } from './contract-support.js';
-export { connectionTo, expectCode, partsOf, takeDump, useContext } from './contract-support.js';
+export { connectionTo, expectCode, expectRestorable, partsOf, takeDump, useContext } from './contract-support.js';
 
 /** One change that a comparison must find; `sql` runs in a copy of the sample after the changes before it. */
 export type SampleChange = { readonly name: string; readonly sql: string };

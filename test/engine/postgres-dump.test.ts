@@ -3,13 +3,11 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compareFingerprints } from '../../src/domain/fingerprint.js';
-import { newId } from '../../src/domain/ids.js';
 import type { DatabaseConnection } from '../../src/engines/engine.js';
 import { postgresEngine } from '../../src/engines/postgres/engine.js';
 import { describeEngine, uniqueName, useEngine } from '../support/engine-servers.js';
 import { watchWrites } from '../support/watch-writes.js';
-import { connectionTo, expectCode, partsOf, takeDump, useContext } from './contract.js';
+import { connectionTo, expectCode, expectRestorable, takeDump, useContext } from './contract.js';
 
 const PASSWORD = "pass'word \\ with: everything #€";
 
@@ -90,15 +88,7 @@ describeEngine('pg17', 'PostgreSQL dump', () => {
       expect(after.capabilities.dump).toBe(true);
       expect(after.findings.filter((finding) => finding.severity === 'refuses')).toEqual([]);
       const dump = await takeDump(connection, context());
-      const restore = await postgresEngine.openRestore(connectionTo(server, database), context(), {
-        restoreId: newId('restore'),
-        attempt: 1,
-      });
-      const staging = await restore.createStaging(dump.print);
-      await restore.load(staging, partsOf(dump));
-      expect(compareFingerprints(dump.print, await restore.fingerprint(staging))).toEqual([]);
-      await restore.dropStaging();
-      await restore.close();
+      await expectRestorable(connectionTo(server, database), context(), dump);
     });
 
     it('refuses to dump around row security, and says how to mend it', async () => {
@@ -220,15 +210,7 @@ describeEngine('pg17', 'PostgreSQL dump', () => {
       isDone = true;
       await writing;
       await writer.end();
-      const restore = await postgresEngine.openRestore(connectionTo(server, database), context(), {
-        restoreId: newId('restore'),
-        attempt: 1,
-      });
-      const staging = await restore.createStaging(dump.print);
-      await restore.load(staging, partsOf(dump));
-      expect(compareFingerprints(dump.print, await restore.fingerprint(staging))).toEqual([]);
-      await restore.dropStaging();
-      await restore.close();
+      await expectRestorable(connectionTo(server, database), context(), dump);
     });
 
     it('gives up within seconds on a table that somebody alters, and leaves nothing behind', async () => {

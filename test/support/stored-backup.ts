@@ -2,7 +2,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { newId } from '../../src/domain/ids.js';
-import { encryptionSuite } from '../../src/keys/encryption-sdk.js';
 import type { MasterKey, WrappingKey } from '../../src/keys/types.js';
 import { createWrappingKey } from '../../src/keys/wrapping-key.js';
 import type { Destination } from '../../src/storage/destination.js';
@@ -10,6 +9,7 @@ import { attemptPrefix } from '../../src/storage/layout.js';
 import type { Artifact, Manifest } from '../../src/storage/manifest.js';
 import { writeArtifact } from '../../src/storage/write-artifact.js';
 import { writeManifest } from '../../src/storage/write-manifest.js';
+import { dumpManifest } from './dump-manifest.js';
 
 const signal = new AbortController().signal;
 
@@ -73,16 +73,8 @@ export async function storeBackup(options: StoreBackupOptions): Promise<StoredBa
     key,
     sealedKey: sealed,
     signal,
-    manifest: {
-      format: 'tidemark-manifest-1',
-      installationId,
-      backupId,
-      attemptId,
-      databaseId,
-      planId: null,
-      kind: 'dump',
-      parentId: null,
-      label: null,
+    manifest: dumpManifest({
+      ...{ installationId, backupId, attemptId, databaseId, startedAt: now, takenAt: now },
       source: {
         engine: 'postgresql',
         identity: `pg:${createHash('sha256').update(databaseId).digest('hex').slice(0, 16)}`,
@@ -92,17 +84,13 @@ export async function storeBackup(options: StoreBackupOptions): Promise<StoredBa
         port: 5432,
         database: 'shop',
       },
-      toolVersion: '17.12',
-      startedAt: now,
-      takenAt: now,
-      completedAt: now,
-      startPosition: { lsn: '0/1' },
-      endPosition: { lsn: '0/1' },
+      position: { lsn: '0/1' },
       artifacts: [artifact],
       fingerprint: null,
       fingerprintUnavailable: 'a test',
-      encryption: encrypted ? { suite: encryptionSuite, keyId: key.id, sealedKey: sealed } : null,
-    },
+      key: encrypted ? key : null,
+      sealedKey: sealed,
+    }),
   });
   return {
     databaseId,

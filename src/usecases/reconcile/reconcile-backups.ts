@@ -1,4 +1,3 @@
-import { recordAudit } from '../../catalog/audit-events.js';
 import { findActiveBackups, settleLostBackup } from '../../catalog/reconcile-rows.js';
 import { backupWorkflowId } from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
@@ -7,6 +6,8 @@ import { startBackupRun } from '../runs/start-run.js';
 import type { WorkflowState } from './find-workflow.js';
 import { findWorkflow } from './find-workflow.js';
 import type { PassResult } from './pass-result.js';
+import type { LostRun } from './settle-lost-run.js';
+import { settleLostRun } from './settle-lost-run.js';
 
 type Row = Awaited<ReturnType<typeof findActiveBackups>>[number];
 
@@ -29,8 +30,14 @@ async function reconcileOne(context: UsecaseContext, row: Row, result: PassResul
     return;
   }
   if (state === 'missing' && Date.now() - row.createdAt.getTime() < YOUNG_MS) return;
+  const lost = {
+    object: 'backup',
+    id: row.id,
+    settle: (tx, to) => settleLostBackup(tx, row, to),
+  } satisfies Partial<LostRun>;
   if (row.status === 'pending' && row.cancelRequestedAt !== null) {
-    await settle(context, row, 'cancelled', 'The backup was cancelled before it began.', result);
+    const message = 'The backup was cancelled before it began.';
+    await settleLostRun(context, { ...lost, status: 'cancelled', message }, result);
     return;
   }
   if (shouldStart(row, state)) {
@@ -48,13 +55,8 @@ async function reconcileOne(context: UsecaseContext, row: Row, result: PassResul
     return;
   }
   const how = state === 'terminated' ? 'was terminated in Temporal' : 'closed without a result';
-  await settle(
-    context,
-    row,
-    'failed',
-    `The workflow of backup ${row.id} ${how}. Nothing of it counts; start the backup again.`,
-    result,
-  );
+  const message = `The workflow of backup ${row.id} ${how}. Nothing of it counts; start the backup again.`;
+  await settleLostRun(context, { ...lost, status: 'failed', message }, result);
 }
 
 /**
@@ -66,19 +68,4 @@ function shouldStart(row: Row, state: WorkflowState): boolean {
   const { progress } = row;
   const phase = typeof progress === 'object' && progress !== null && 'phase' in progress ? progress.phase : null;
   return row.status === 'in_progress' && (phase === 'publishing' || row.cancelRequestedAt !== null);
-}
-
-async function settle(
-  context: UsecaseContext,
-  row: Row,
-  status: 'failed' | 'cancelled',
-  message: string,
-  result: PassResult,
-): Promise<void> {
-  await context.catalog.prisma.$transaction(async (tx) => {
-    const error = { code: status === 'failed' ? ('workflow_lost' as const) : ('cancelled' as const), message };
-    if (!(await settleLostBackup(tx, row, { status, error }))) return;
-    await recordAudit(tx, null, `backup.settled_${status}`, row.id, { message });
-    result.note('runsSettled', row.id);
-  });
 }

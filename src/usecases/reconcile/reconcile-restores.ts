@@ -14,6 +14,8 @@ import type { RestoreRun } from '../runs/start-run.js';
 import { startRestoreRun, startRevertRun } from '../runs/start-run.js';
 import { findWorkflow } from './find-workflow.js';
 import type { PassResult } from './pass-result.js';
+import type { LostRun } from './settle-lost-run.js';
+import { settleLostRun } from './settle-lost-run.js';
 
 type Row = Awaited<ReturnType<typeof findActiveRestores>>[number];
 
@@ -53,7 +55,13 @@ async function reconcileOne(context: UsecaseContext, row: Row, result: PassResul
     const message = cancelled
       ? 'The restore was cancelled before it began; the target was not touched.'
       : `The workflow of restore ${row.id} ended before it began; the target was not touched. Start the restore again.`;
-    await settle(context, row, cancelled ? 'cancelled' : 'failed', message, result);
+    const settle: LostRun['settle'] = async (tx, to) => {
+      if (!(await settleLostRestore(tx, row, to))) return false;
+      await deleteSecretsOfRestore(tx, row.id);
+      return true;
+    };
+    const status = cancelled ? 'cancelled' : 'failed';
+    await settleLostRun(context, { object: 'restore', id: row.id, status, message, settle }, result);
     return;
   }
   // Only a workflow knows how to leave a target server: it finishes or undoes a begun swap and drops the staging database. Where
@@ -64,22 +72,6 @@ async function reconcileOne(context: UsecaseContext, row: Row, result: PassResul
   }
   await startRestoreRun(context, runOf(row));
   result.note('runsStarted', row.id);
-}
-
-async function settle(
-  context: UsecaseContext,
-  row: Row,
-  status: 'failed' | 'cancelled',
-  message: string,
-  result: PassResult,
-): Promise<void> {
-  await context.catalog.prisma.$transaction(async (tx) => {
-    const error = { code: status === 'failed' ? ('workflow_lost' as const) : ('cancelled' as const), message };
-    if (!(await settleLostRestore(tx, row, { status, error }))) return;
-    await deleteSecretsOfRestore(tx, row.id);
-    await recordAudit(tx, null, `restore.settled_${status}`, row.id, { message });
-    result.note('runsSettled', row.id);
-  });
 }
 
 /** A revert ends with `revertedAt` or `revertError`; without either its workflow has to run, again if need be, because a swap may be half done. */

@@ -66,7 +66,8 @@ export async function claimScheduledBackup(
   });
 }
 
-type Obstacle = { reason: string; blockedBy: string | null; code: string };
+/** Why something that was due does not run, and the run in its way. */
+export type Obstacle = { reason: string; blockedBy: string | null; code: string };
 
 async function findObstacle(
   tx: CatalogQueries,
@@ -83,7 +84,15 @@ async function findObstacle(
       code: 'run_in_progress',
     };
   }
-  const { destination } = plan;
+  return destinationObstacle(plan.destination);
+}
+
+/** Why nothing may be written to a destination just now, or null. */
+export function destinationObstacle(destination: {
+  readonly name: string;
+  readonly enabled: boolean;
+  readonly deletedAt: Date | null;
+}): (Obstacle & { code: 'destination_deleted' | 'destination_disabled' }) | null {
   if (destination.deletedAt !== null) {
     return { reason: `The destination ${destination.name} was deleted.`, blockedBy: null, code: 'destination_deleted' };
   }

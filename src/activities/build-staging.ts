@@ -1,4 +1,5 @@
 import { Transform } from 'node:stream';
+import type { RestoreRun } from '../catalog/runs/restore-run.js';
 import {
   forgetStaging,
   raiseTokenForAftermath,
@@ -7,6 +8,10 @@ import {
   writeRestoreFacts,
 } from '../catalog/runs/restore-run.js';
 import { TidemarkError } from '../domain/errors.js';
+import type { Fingerprint } from '../domain/fingerprint.js';
+import type { ProofLevel } from '../domain/statuses.js';
+import type { RestoreSession } from '../engines/engine.js';
+import type { Comparison } from '../recovery/compare.js';
 import { compareRestored, nameDifferences } from '../recovery/compare.js';
 import type { Activities } from '../workflows/activity-types.js';
 import type { ActivityDeps } from './deps.js';
@@ -33,17 +38,7 @@ export function buildStaging(deps: ActivityDeps): Activities['buildStaging'] {
         return await withTarget(deps, step, run, token, async (session) => {
           const meter = restoreMeter(deps, step, run, token, 'load');
           const total = dumpParts(source.manifest).reduce((sum, artifact) => sum + artifact.bytes, 0);
-          let name = run.targetName;
-          if (run.way === 'staged') {
-            // Noted before it exists: a crash right after its creation must not leave a database that nobody looks for.
-            const noted = { stagingName: `tm_stage_${restoreId}_${token}` };
-            if (!(await writeRestoreFacts(deps.catalog, restoreId, token, noted))) throw fenced(restoreId);
-            name = await session.createStaging(like);
-            await writeRestoreFacts(deps.catalog, restoreId, token, { stagingName: name });
-          } else {
-            const found = await session.inspect(name);
-            if (!found.empty) throw notEmptyAnyMore(name);
-          }
+          const name = await makePlace(deps, run, token, session, like);
           meter.enter('loading', total);
           const parts = countedParts(deps, source, step.signal, meter);
           await session.load(name, parts);
@@ -53,6 +48,28 @@ export function buildStaging(deps: ActivityDeps): Activities['buildStaging'] {
         });
       });
     });
+}
+
+/** The database to load into: a new staging database, or the target itself, which must be empty. */
+export async function makePlace(
+  deps: ActivityDeps,
+  run: RestoreRun,
+  token: number,
+  session: RestoreSession,
+  like: Fingerprint | null,
+): Promise<string> {
+  const { id: restoreId, targetName } = run;
+  if (run.way !== 'staged') {
+    const found = await session.inspect(targetName);
+    if (!found.empty) throw notEmptyAnyMore(targetName);
+    return targetName;
+  }
+  // Noted before it exists: a crash right after its creation must not leave a database that nobody looks for.
+  const noted = { stagingName: `tm_stage_${restoreId}_${token}` };
+  if (!(await writeRestoreFacts(deps.catalog, restoreId, token, noted))) throw fenced(restoreId);
+  const name = await session.createStaging(like);
+  await writeRestoreFacts(deps.catalog, restoreId, token, { stagingName: name });
+  return name;
 }
 
 /** A try that wakes after its restore was settled would make a database that nobody drops. */
@@ -108,27 +125,39 @@ export function compareStaging(deps: ActivityDeps): Activities['compareStaging']
           const found = await session.fingerprint(name, (done, total) => meter.setShare(done, total));
           await meter.flush();
           const comparison = compareRestored(expected, found);
-          const { equal, proof, tables, rows, differences } = comparison;
-          await writeRestoreFacts(deps.catalog, restoreId, token, {
-            comparison: { equal, tables, rows, differences },
-            ...(equal ? { proof } : {}),
-          });
-          if (!equal) {
-            const where =
-              run.way === 'direct'
-                ? `It was loaded into ${name} itself, which was empty and now holds it.`
-                : 'The target was not touched.';
-            throw new TidemarkError(
-              'restore_mismatch',
-              `What was restored differs from the backup in ${comparison.total} place(s): ${nameDifferences(comparison)}. ${where}`,
-              { object: run.targetName },
-            );
-          }
-          await recordBackupProof(deps.catalog, run.backupId, proof);
+          await judge(deps, run, token, comparison, comparison.proof);
+          const { proof, tables, rows } = comparison;
           return { proof, tables, rows };
         });
       });
     });
+}
+
+/** Records what the comparison says; throws `restore_mismatch` unless all is equal. `proof` is what equality proves. */
+export async function judge(
+  deps: ActivityDeps,
+  run: RestoreRun,
+  token: number,
+  comparison: Comparison,
+  proof: ProofLevel,
+): Promise<void> {
+  const { equal, tables, rows, differences } = comparison;
+  await writeRestoreFacts(deps.catalog, run.id, token, {
+    comparison: { equal, tables, rows, differences },
+    ...(equal ? { proof } : {}),
+  });
+  if (!equal) {
+    const where =
+      run.way === 'direct'
+        ? `It was loaded into ${run.targetName} itself, which was empty and now holds it.`
+        : 'The target was not touched.';
+    throw new TidemarkError(
+      'restore_mismatch',
+      `What was restored differs from the backup in ${comparison.total} place(s): ${nameDifferences(comparison)}. ${where}`,
+      { object: run.targetName },
+    );
+  }
+  await recordBackupProof(deps.catalog, run.backupId, proof);
 }
 
 /** Drops what a restore that was not put in place has built. */

@@ -1,4 +1,8 @@
 import type { Activities } from '../workflows/activity-types.js';
+import { noteArchiveError, readArchive } from './archive/archive-state.js';
+import { followLog } from './archive/follow-log.js';
+import { noteGap } from './archive/note-gap.js';
+import { releaseSource } from './archive/release-source.js';
 import { beginAttempt, endAttempt } from './begin-attempt.js';
 import { buildStaging, compareStaging, dropStaging } from './build-staging.js';
 import { checkDatabase } from './check-database.js';
@@ -10,6 +14,7 @@ import { dumpDatabase } from './dump-database.js';
 import { expireRows, findHousekeeping, sweepDestination } from './housekeeping.js';
 import { prepareRestore, verifyArtifacts } from './prepare-restore.js';
 import { readProgress } from './read-progress.js';
+import { recoverIntoStaging } from './recovery/recover-into-staging.js';
 import { removeRemains, settleBackup } from './settle-backup.js';
 import { dropPrevious, settleRestore, settleRevert } from './settle-restore.js';
 import { revertRestore, swapIn, undoSwap } from './swap-in.js';
@@ -30,6 +35,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     verifyArtifacts: verifyArtifacts(deps),
     buildStaging: buildStaging(deps),
     compareStaging: compareStaging(deps),
+    recoverIntoStaging: recoverIntoStaging(deps),
     swapIn: swapIn(deps),
     undoSwap: undoSwap(deps),
     dropStaging: dropStaging(deps),
@@ -43,5 +49,10 @@ export function createActivities(deps: ActivityDeps): Activities {
     findHousekeeping: findHousekeeping(deps),
     sweepDestination: sweepDestination(deps),
     expireRows: expireRows(deps),
+    readArchive: readArchive(deps),
+    followLog: followLog(deps),
+    noteArchiveError: noteArchiveError(deps),
+    noteGap: noteGap(deps),
+    releaseSource: releaseSource(deps),
   };
 }

@@ -13,6 +13,10 @@ export type ActivityDeps = {
   readonly options: {
     /** Folder of this worker process for scratch folders, one per running activity; 0700. */
     readonly scratchRoot: string;
+    /** Where log receivers keep what is not stored yet, one folder per chain; 0700, kept from one worker to the next. */
+    readonly spoolRoot: string;
+    /** Folder of this worker process for sandboxes, one per recovery; their servers' user can enter it. */
+    readonly sandboxRoot: string;
     /** Roots under which `directory` destinations may lie. */
     readonly directoryRoots: readonly string[];
     /** Throws `host_not_allowed`; asked before any connection to a database or store. */

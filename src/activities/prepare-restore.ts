@@ -7,6 +7,7 @@ import type { Activities } from '../workflows/activity-types.js';
 import { toResult } from './begin-attempt.js';
 import type { ActivityDeps } from './deps.js';
 import { beginRestoreStep, dumpParts, restoreMeter, withSource, withTarget } from './open-restore.js';
+import { needsRecovery, prepareRecovery } from './recovery/prepare-recovery.js';
 import { runStep } from './run-step.js';
 
 /** Authenticates the manifest, looks at the target, decides the way, and refuses what cannot or may not be done: nothing is written yet. */
@@ -24,6 +25,7 @@ export function prepareRestore(deps: ActivityDeps): Activities['prepareRestore']
       await writeRestoreFacts(deps.catalog, restoreId, start.token, {
         progress: { phase: 'checking', bytes: 0, percent: 0 },
       });
+      if (needsRecovery(run)) return await prepareRecovery(deps, step, run, start.token);
       return await withSource(deps, step, run, async ({ manifest }) => {
         const bytes = dumpParts(manifest).reduce((sum, artifact) => sum + artifact.bytes, 0);
         const content = run.backup.content as { databaseBytes?: number } | null;

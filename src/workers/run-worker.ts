@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkerOptions } from '@temporalio/worker';
 import { Runtime, Worker } from '@temporalio/worker';
@@ -20,7 +21,7 @@ import type { TaskQueue } from '../workflows/names.js';
 import { taskQueues } from '../workflows/names.js';
 import { connectTemporal } from './connect-temporal.js';
 import { provideBundle } from './provide-bundle.js';
-import { openScratchRoot } from './scratch.js';
+import { openSandboxRoot, openScratchRoot } from './scratch.js';
 import { toTemporalLogger } from './temporal-logger.js';
 
 export type RunWorkerOptions = {
@@ -60,9 +61,10 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
     },
   });
   const scratchRoot = openScratchRoot(config.home);
+  const sandboxRoot = openSandboxRoot();
   const catalog = openCatalog(config.databaseUrl);
   try {
-    const deps = await makeDeps(options, catalog, logger, scratchRoot);
+    const deps = await makeDeps(options, catalog, logger, { scratchRoot, sandboxRoot });
     const connection = await connectTemporal(config);
     try {
       const bundle = await provideBundle(scratchRoot);
@@ -97,6 +99,7 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
   } finally {
     await catalog.close();
     rmSync(scratchRoot, { recursive: true, force: true });
+    rmSync(sandboxRoot, { recursive: true, force: true });
   }
 }
 
@@ -127,7 +130,12 @@ async function runAll(workers: readonly Worker[], options: RunWorkerOptions, log
   logger.info('worker has stopped');
 }
 
-async function makeDeps(options: RunWorkerOptions, catalog: Catalog, logger: Logger, scratchRoot: string) {
+async function makeDeps(
+  options: RunWorkerOptions,
+  catalog: Catalog,
+  logger: Logger,
+  roots: { scratchRoot: string; sandboxRoot: string },
+) {
   const { config } = options;
   const installation = await waitForInstallation(catalog, logger);
   const master = loadMasterKey({ home: config.home, fromEnv: config.masterKey, create: false });
@@ -138,7 +146,8 @@ async function makeDeps(options: RunWorkerOptions, catalog: Catalog, logger: Log
     installationId: installation.id,
     toolRoots: [enginesRoot(config.install)],
     options: {
-      scratchRoot,
+      ...roots,
+      spoolRoot: join(config.home, 'spool'),
       directoryRoots: config.directoryRoots,
       assertHostAllowed: createHostPolicy(config.hosts).assertAllowed,
       version: options.version,

@@ -1,4 +1,6 @@
 import type { ErrorCode } from '../domain/errors.js';
+import type { LogPosition } from '../domain/positions.js';
+import type { StopPoint } from '../domain/recovery-target.js';
 import type { CheckDestinationInput, RunLabels, RunProgress, RunResult } from './messages.js';
 
 /**
@@ -39,6 +41,8 @@ export type RestorePreparation =
       readonly bytes: number;
       readonly estimatedBytes: number;
       readonly place: string;
+      /** Replayed in a sandbox first: the backup is a full or an incremental. Says what is read. */
+      readonly recovery?: string;
     }
   /** A swap of this restore was begun by a workflow that is lost: it is finished before anything else. */
   | { readonly state: 'swapping' }
@@ -61,6 +65,29 @@ export type HousekeepingWork = {
   readonly deletions: readonly string[];
   readonly plans: readonly string[];
   readonly destinations: readonly string[];
+};
+
+/** The desired state of a server's log archive. */
+export type ArchiveWish = {
+  readonly wanted: boolean;
+  /** The source is still set up to keep its log. */
+  readonly held: boolean;
+  readonly policyId: string;
+  readonly serverId: string;
+  /** Changes when the log has to be followed anew. */
+  readonly settings: string;
+};
+
+/** `rotated`: it ended by itself, to be begun again. `gap`: the log does not go on where the store ends. */
+export type FollowResult =
+  | { readonly ended: 'rotated' }
+  | { readonly ended: 'gap'; readonly error: RunError; readonly to: LogPosition | null };
+
+export type RecoveryResult = {
+  readonly stagingName: string;
+  readonly comparison: { readonly tables: number | null; readonly rows: string | null };
+  readonly lastApplied: StopPoint | null;
+  readonly firstRefused: StopPoint | null;
 };
 
 export interface Activities {
@@ -90,6 +117,19 @@ export interface Activities {
   }): Promise<RunResult>;
   /** What the row of a run says of its progress; null when it says nothing. Called as a local activity, for the Web UI alone. */
   readProgress(input: { backupId: string } | { restoreId: string }): Promise<RunProgress | null>;
+  /** For a full, an incremental or a point in time: recovers in a sandbox, loads from there into staging, compares the two. */
+  recoverIntoStaging(input: { restoreId: string }): Promise<RecoveryResult>;
+  // log archive
+  readArchive(input: { chainId: string }): Promise<ArchiveWish | null>;
+  followLog(input: { chainId: string }): Promise<FollowResult>;
+  noteArchiveError(input: { chainId: string; error: RunError }): Promise<void>;
+  noteGap(input: { chainId: string; error: RunError; to: LogPosition | null }): Promise<{
+    /** False when the epoch held nothing: there is no range to name and nothing new to begin. */
+    noted: boolean;
+    /** The full that was queued at once. */
+    backupId: string | null;
+  }>;
+  releaseSource(input: { chainId: string }): Promise<{ left: number }>;
   // after a restore
   revertRestore(input: { restoreId: string }): Promise<SwapResult>;
   settleRevert(input: { restoreId: string; error: RunError | null }): Promise<void>;

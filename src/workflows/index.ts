@@ -1,4 +1,5 @@
 /** Every workflow, under the name in `workflowTypes`. The bundle is made from this file. */
+export { archive } from './archive.js';
 export { backup } from './backup.js';
 export { checkDatabase } from './check-database.js';
 export { checkDestination } from './check-destination.js';

@@ -25,6 +25,11 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
     story.tell(
       `Checked **${prepared.place}** (${prepared.way === 'staged' ? 'built beside it, then swapped in' : 'loaded directly: the role may not create databases'}); about ${sizeText(prepared.estimatedBytes)} needed`,
     );
+    // Recorded results of earlier code have no such field: their runs go on as they began.
+    if (prepared.recovery !== undefined) {
+      await recover(input, prepared.recovery, live, story);
+      return await finish(restoreId, prepared.way, story);
+    }
     const verified = await live.during(() =>
       activities.long.verifyArtifacts.executeWithOptions(
         withSummary('long', `Verify the stored objects of ${sizeText(prepared.bytes)} of content`),
@@ -53,6 +58,21 @@ export async function restore(input: RestoreInput): Promise<RunResult> {
     if (result.status === 'cancelled') throw new CancelledFailure('The restore was cancelled.');
     throw closeAsFailed(reason);
   }
+}
+
+/** The whole server is recovered in a sandbox, and the one database delivered from there into staging. */
+async function recover(input: RestoreInput, reads: string, live: LiveProgress, story: Story): Promise<void> {
+  const { restoreId } = input;
+  story.tell(`Recovering in a sandbox from ${reads}`);
+  const result = await live.during(() =>
+    activities.long.recoverIntoStaging.executeWithOptions(
+      withSummary('long', `Recover ${input.labels.databaseName} in a sandbox and load it beside its target`),
+      [{ restoreId }],
+    ),
+  );
+  const last = result.lastApplied?.at ?? result.lastApplied?.position;
+  story.tell(`Recovered${last == null ? '' : `, last transaction applied: ${last}`}`);
+  story.tell(`Loaded into \`${result.stagingName}\` and compared: ${contentText(result.comparison)}, proof transport`);
 }
 
 /** From the swap to the settled row nothing is cancelled: it would come too late. */

@@ -31,18 +31,8 @@ export async function readArchiveRun(catalog: Catalog, chainId: string) {
 }
 export type ArchiveRun = Awaited<ReturnType<typeof readArchiveRun>>;
 
-export type ArchiveWish = {
-  readonly wanted: boolean;
-  /** The source is still set up to keep its log. */
-  readonly held: boolean;
-  readonly policyId: string;
-  readonly serverId: string;
-  /** Changes when the log has to be followed anew: another connection, key or destination. Holds no secret. */
-  readonly settings: string;
-};
-
 /** The desired state of an archive, read anew after each wake. Null: there is no such chain any more. */
-export async function readArchiveWish(catalog: Catalog, chainId: string): Promise<ArchiveWish | null> {
+export async function readArchiveWish(catalog: Catalog, chainId: string) {
   const chain = await catalog.prisma.chain.findUnique({
     where: { id: chainId },
     include: {
@@ -60,6 +50,7 @@ export async function readArchiveWish(catalog: Catalog, chainId: string): Promis
     held: chain.archiveStatus !== 'off' && chain.archiveStatus !== 'stopped',
     policyId: chain.policyId,
     serverId: chain.serverId,
+    // Another connection, key or destination: the log has to be followed anew. Holds no secret.
     settings: [policy.destinationId, policy.keyId ?? '', chain.archiveEpoch, ...sources].join(' '),
   };
 }
@@ -141,6 +132,7 @@ export async function insertGap(
   catalog: Catalog,
   chainId: string,
   reason: { code: string; message: string },
+  to: LogPosition | null,
 ): Promise<NotedGap | null> {
   const chain = await catalog.prisma.chain.findUniqueOrThrow({ where: { id: chainId } });
   const last = await findLastSlice(catalog, chainId, chain.archiveEpoch);
@@ -164,6 +156,7 @@ export async function insertGap(
         chainId,
         epoch: chain.archiveEpoch,
         fromPosition: toJson(last.endPosition as LogPosition),
+        toPosition: to === null ? noJson : toJson(to),
         from: chain.coveredTo ?? last.coversTo,
         reason: toJson(reason),
       },
@@ -179,5 +172,61 @@ export async function insertGap(
       databaseIds: attachments.map((one) => one.databaseId),
       from: chain.coveredTo ?? last.coversTo,
     };
+  });
+}
+
+/** Every database through which a chain's log may have been held: attached ones, former ones, and their replicas. */
+export async function readArchiveSources(catalog: Catalog, chainId: string) {
+  const chain = await catalog.prisma.chain.findUnique({
+    where: { id: chainId },
+    include: {
+      attachments: { include: { database: { include: { server: true, replicas: { include: { server: true } } } } } },
+    },
+  });
+  if (chain === null) throw new TidemarkError('not_found', `There is no chain ${chainId}.`, { object: chainId });
+  const all = chain.attachments.flatMap(({ database }) => [database, ...database.replicas]);
+  // Two databases of one server hold one slot.
+  const servers = new Map(all.map((database) => [`${database.host}:${database.port}`, database]));
+  return { chain, databases: [...servers.values()] };
+}
+
+/** Something of ours is left on a user's server: kept as a clean-up, once per server and name. */
+export async function insertCleanup(
+  catalog: Catalog,
+  {
+    secret,
+    cleanup,
+    error,
+  }: {
+    readonly secret: { readonly id: string; readonly sealed: string };
+    readonly cleanup: {
+      readonly engine: string;
+      readonly host: string;
+      readonly port: number;
+      readonly username: string;
+      readonly database: string;
+      readonly tls: unknown;
+      readonly name: string;
+      readonly policyId: string;
+      readonly databaseId: string;
+    };
+    readonly error: { readonly code: string; readonly message: string };
+  },
+): Promise<void> {
+  const { host, port, name, tls } = cleanup;
+  await catalog.prisma.$transaction(async (tx) => {
+    if ((await tx.sourceCleanup.count({ where: { host, port, name, doneAt: null } })) > 0) return;
+    await tx.secret.create({ data: { ...secret, purpose: 'cleanup' } });
+    await tx.sourceCleanup.create({
+      data: {
+        ...cleanup,
+        id: newId('cleanup'),
+        kind: 'replication_slot',
+        secretId: secret.id,
+        tls: tls === null ? noJson : toJson(tls),
+        attempts: 1,
+        lastError: toJson(error),
+      },
+    });
   });
 }

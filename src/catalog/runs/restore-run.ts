@@ -1,7 +1,9 @@
 import type { ErrorCode } from '../../domain/errors.js';
 import { TidemarkError } from '../../domain/errors.js';
-import type { RestoreStatus } from '../../domain/statuses.js';
-import { isActive } from '../../domain/statuses.js';
+import type { RecoveryPlan } from '../../domain/recovery-plan.js';
+import type { StopPoint } from '../../domain/recovery-target.js';
+import type { ProofLevel, RestoreStatus } from '../../domain/statuses.js';
+import { isActive, proofLevels } from '../../domain/statuses.js';
 import type { Catalog, CatalogQueries } from '../client.js';
 import { recordedCode } from './backup-run.js';
 import { noJson, toJson } from './run-json.js';
@@ -10,7 +12,10 @@ import { noJson, toJson } from './run-json.js';
 export async function readRestoreRun(catalog: Catalog, restoreId: string) {
   const restore = await catalog.prisma.restore.findUnique({
     where: { id: restoreId },
-    include: { backup: { include: { destination: true, key: true, database: { include: { server: true } } } } },
+    include: {
+      backup: { include: { destination: true, key: true, server: true, database: { include: { server: true } } } },
+      database: { include: { server: true } },
+    },
   });
   if (restore === null)
     throw new TidemarkError('not_found', `There is no restore ${restoreId}.`, { object: restoreId });
@@ -75,29 +80,33 @@ export async function writeRestoreFacts(
     way?: 'staged' | 'direct';
     stagingName?: string;
     comparison?: { equal: boolean; tables: number | null; rows: string | null; differences: readonly unknown[] };
-    proof?: 'source' | 'continuity';
+    proof?: ProofLevel;
+    /** Where recovery begins, decided at last. */
+    backupId?: string;
+    recovery?: RecoveryPlan;
+    lastApplied?: StopPoint | null;
+    firstRefused?: StopPoint | null;
   },
 ): Promise<boolean> {
-  const { progress, comparison, ...plain } = facts;
+  const { progress, comparison, recovery, lastApplied, firstRefused, ...plain } = facts;
+  const json = Object.entries({ progress, comparison, recovery, lastApplied, firstRefused })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, value === null ? noJson : toJson(value)] as const);
   const { count } = await catalog.prisma.restore.updateMany({
     where: { id: restoreId, fencingToken: token, status: 'in_progress' },
     data: {
       ...plain,
-      ...(progress === undefined ? {} : { progress: toJson(progress) }),
-      ...(comparison === undefined ? {} : { comparison: toJson(comparison) }),
+      ...Object.fromEntries(json),
     },
   });
   return count === 1;
 }
 
 /** The backup has been put back and found equal: the highest proof there is, and when. A lower one never replaces it. */
-export async function recordBackupProof(
-  catalog: Catalog,
-  backupId: string,
-  proof: 'source' | 'continuity',
-): Promise<void> {
+export async function recordBackupProof(catalog: Catalog, backupId: string, proof: ProofLevel): Promise<void> {
+  const notHigher = proofLevels.slice(0, proofLevels.indexOf(proof) + 1);
   await catalog.prisma.backup.updateMany({
-    where: { id: backupId, ...(proof === 'source' ? {} : { OR: [{ proof: null }, { proof: 'continuity' }] }) },
+    where: { id: backupId, OR: [{ proof: null }, { proof: { in: notHigher } }] },
     data: { proof, verifiedAt: new Date() },
   });
 }

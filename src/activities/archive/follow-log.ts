@@ -1,0 +1,227 @@
+import type { ArchiveRun } from '../../catalog/runs/archive-run.js';
+import {
+  assertHoldsArchive,
+  raiseArchiveToken,
+  readArchiveRun,
+  writeArchiveFacts,
+} from '../../catalog/runs/archive-run.js';
+import {
+  findFileBefore,
+  findLastSlice,
+  findSlicesOfFile,
+  findSmallSlices,
+  insertSlices,
+} from '../../catalog/runs/slices.js';
+import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
+import type { LogFollower, LogFollowerOptions } from '../../engines/log-follower.js';
+import { followLog as follow } from '../../recovery/follow-log.js';
+import { LARGE_SLICE } from '../../recovery/merge-slices.js';
+import type { LogStore } from '../../recovery/resume-log.js';
+import { findUnnoted, readRecords, resumeFrom } from '../../recovery/resume-log.js';
+import { claimDestination } from '../../storage/owner.js';
+import type { SliceKeys, StoredSlice } from '../../storage/slice-record.js';
+import type { Activities, FollowResult } from '../../workflows/activity-types.js';
+import { assertMounted } from '../assert-mounted.js';
+import type { ActivityDeps } from '../deps.js';
+import { engineContext, keyOpener, keysOf, openStore } from '../open-run.js';
+import type { Step } from '../run-step.js';
+import { runStep } from '../run-step.js';
+import type { ArchiveSource } from './choose-source.js';
+import { chooseSource, replicasOf } from './choose-source.js';
+import { claimSpool } from './claim-spool.js';
+import { dropSuperseded } from './drop-superseded.js';
+import { noteSourceChange } from './note-gap.js';
+import { rowOf } from './slice-row.js';
+
+/** A follower ends by itself after this long, so that the workflow can begin a new history. */
+const ROTATE_MS = 6 * 3_600_000;
+/** Space for what was received and not yet stored, per chain. */
+const SPOOL_LIMIT = 4 * 1024 ** 3;
+/** A receiver that does not reach the source for this long is shown as an error; where there are replicas, one may have been promoted. */
+const SILENT_MS = 20_000;
+const SWITCH_MS = 60_000;
+/** How often superseded slices are looked for. */
+const TIDY_MS = 5 * 60_000;
+
+type Following = {
+  readonly deps: ActivityDeps;
+  readonly step: Step;
+  readonly chain: ArchiveRun;
+  readonly epoch: number;
+  readonly token: number;
+  readonly store: LogStore;
+  readonly keys: SliceKeys;
+};
+
+/** Follows the log of a chain's server into its destination, until it is told to stop or something is in the way. */
+export function followLog(deps: ActivityDeps): Activities['followLog'] {
+  return ({ chainId }) =>
+    runStep(deps, 'follow-log', async (step) => {
+      const { token, epoch } = await raiseArchiveToken(deps.catalog, chainId);
+      const chain = await readArchiveRun(deps.catalog, chainId);
+      await writeArchiveFacts(deps.catalog, chainId, token, { archiveStatus: 'starting' });
+      const destination = await openStore(deps, chain.policy.destination);
+      const rotation = AbortSignal.timeout(ROTATE_MS);
+      const signal = AbortSignal.any([step.signal, rotation]);
+      try {
+        await assertMounted(deps, chain.policy.destination, destination, signal);
+        await claimDestination({ destination, installationId: deps.installationId, signal });
+        const place = { destination, serverId: chain.serverId, policyId: chain.policyId, epoch };
+        const keys = await keysOf(deps, chain.policy);
+        const store = { place, openKey: keyOpener(deps), signal };
+        return await runFollower({ deps, step: { ...step, signal }, chain, epoch, token, store, keys });
+      } catch (error) {
+        if (isTidemarkError(error) && error.code === 'log_gap' && !signal.aborted) return gapOf(error);
+        if (rotation.aborted && !step.signal.aborted) return { ended: 'rotated' };
+        throw error;
+      } finally {
+        destination.close();
+      }
+    });
+}
+
+function gapOf(error: TidemarkError): FollowResult {
+  return { ended: 'gap', error: { code: error.code, message: error.message }, to: error.details.gap?.to ?? null };
+}
+
+async function runFollower(work: Following): Promise<FollowResult> {
+  const { deps, step, chain, token } = work;
+  const stored = await readStored(work);
+  const source = await chooseSource(deps, step, chain);
+  await writeArchiveFacts(deps.catalog, chain.id, token, { sourceDatabaseId: source.database.id });
+  if (source.promoted) await noteSourceChange(deps, chain, source.database);
+  const spool = claimSpool(deps.options.spoolRoot, chain.id);
+  try {
+    const follower = await source.engine.openFollower(source.connection, engineContext(deps, step), {
+      spoolDir: spool.dir,
+      slot: chain.slotName,
+      resume: stored.resume,
+      spoolLimitBytes: SPOOL_LIMIT,
+    });
+    try {
+      return await followUntilEnd(work, source, follower, stored);
+    } finally {
+      await follower.close();
+    }
+  } finally {
+    spool.release();
+  }
+}
+
+type Stored = {
+  readonly last: StoredSlice | null;
+  readonly small: readonly StoredSlice[];
+  readonly resume: LogFollowerOptions['resume'];
+};
+
+/** Where the store ends: by the rows, and by records that a killed follower left without a row. */
+async function readStored(work: Following): Promise<Stored> {
+  const { deps, chain, epoch, token, store } = work;
+  const { catalog } = deps;
+  const row = await findLastSlice(catalog, chain.id, epoch);
+  const [noted] = row === null ? [] : await readRecords(store, [row.recordKey]);
+  const unnoted = await findUnnoted(store, noted ?? null);
+  if (unnoted.length > 0) {
+    await insertSlices(catalog, { chainId: chain.id, epoch, token }, unnoted.map(rowOf));
+  }
+  const last = unnoted.at(-1) ?? noted ?? null;
+  const smallRows = await findSmallSlices(catalog, chain.id, epoch, LARGE_SLICE);
+  const small = await readRecords(
+    store,
+    smallRows.map((slice) => slice.recordKey),
+  );
+  if (last === null) return { last, small, resume: null };
+  const ofFile = await findSlicesOfFile(catalog, chain.id, epoch, last.record.file);
+  const fileBefore = await findFileBefore(catalog, chain.id, epoch, last.record.file, last.record.seq);
+  const before = fileBefore === null ? [] : await findSlicesOfFile(catalog, chain.id, epoch, fileBefore);
+  const keysOfRows = (rows: readonly { recordKey: string }[]) => rows.map((slice) => slice.recordKey);
+  const resume = await resumeFrom(store, {
+    last,
+    ofFile: await readRecords(store, keysOfRows(ofFile)),
+    before: await readRecords(store, keysOfRows(before)),
+  });
+  return { last, small, resume };
+}
+
+async function followUntilEnd(
+  work: Following,
+  source: ArchiveSource,
+  follower: LogFollower,
+  stored: Stored,
+): Promise<FollowResult> {
+  const { deps, step, chain, epoch, token, store, keys } = work;
+  const { catalog, faults, logger } = deps;
+  const watch = new Watch(work);
+  await follow({
+    follower,
+    store,
+    keys,
+    installationId: deps.installationId,
+    chainId: chain.id,
+    last: stored.last,
+    small: stored.small,
+    readEnd: () => source.engine.readLogEnd(source.connection, engineContext(deps, step)),
+    comparePositions: (a, b) => source.engine.comparePositions(a, b),
+    assertMayPublish: () => assertHoldsArchive(catalog, chain.id, token),
+    onDurable: async (slice) => {
+      await faults.reach('slice-stored', step.signal);
+      await insertSlices(catalog, { chainId: chain.id, epoch, token }, [rowOf(slice)]);
+      await faults.reach('slice-noted', step.signal);
+      step.report({ step: 'follow-log', file: slice.record.file, seq: slice.record.seq });
+    },
+    onCovered: (coveredTo) => writeArchiveFacts(catalog, chain.id, token, { coveredTo }),
+    onState: (state) => watch.look(state),
+    onTrouble: (what, error) => logger.warn({ err: error, chainId: chain.id, what }, 'following goes on'),
+  });
+  return { ended: 'rotated' };
+}
+
+/** Shows how the receiver fares, and does the small chores of a running archive. */
+class Watch {
+  private shown: 'following' | 'error' | null = null;
+  private connectedAt = Date.now();
+  private tidiedAt = Date.now();
+  private tidying = false;
+  private readonly work: Following;
+
+  constructor(work: Following) {
+    this.work = work;
+  }
+
+  async look(state: ReturnType<LogFollower['state']>): Promise<void> {
+    const now = Date.now();
+    this.tidy(now);
+    if (state.connected) this.connectedAt = now;
+    const silent = now - this.connectedAt;
+    if (state.connected) await this.show('following', null);
+    else if (silent > SILENT_MS) {
+      const message = state.message ?? 'The receiver does not reach the source.';
+      await this.show('error', message);
+      if (silent > SWITCH_MS && replicasOf(this.work.chain).length > 0) {
+        throw new TidemarkError('connection_lost', message, { object: this.work.chain.id });
+      }
+    }
+  }
+
+  private async show(status: 'following' | 'error', message: string | null): Promise<void> {
+    if (this.shown === status) return;
+    const { deps, chain, token } = this.work;
+    await writeArchiveFacts(deps.catalog, chain.id, token, {
+      archiveStatus: status,
+      archiveError: message === null ? null : { code: 'connection_lost', message },
+    });
+    this.shown = status;
+  }
+
+  private tidy(now: number): void {
+    if (this.tidying || now - this.tidiedAt < TIDY_MS) return;
+    this.tidying = true;
+    this.tidiedAt = now;
+    const { deps, chain, store } = this.work;
+    dropSuperseded(deps, chain.id, store)
+      .catch((error: unknown) => deps.logger.warn({ err: error, chainId: chain.id }, 'replaced slices stay for now'))
+      .finally(() => {
+        this.tidying = false;
+      });
+  }
+}

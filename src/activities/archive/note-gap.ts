@@ -1,0 +1,55 @@
+import type { ArchiveRun } from '../../catalog/runs/archive-run.js';
+import { insertGap, readArchiveRun } from '../../catalog/runs/archive-run.js';
+import { claimChainRun } from '../../catalog/runs/claim-chain.js';
+import { noteEvent } from '../../catalog/runs/note-event.js';
+import type { Activities } from '../../workflows/activity-types.js';
+import type { ActivityDeps } from '../deps.js';
+import type { DatabaseRow } from '../open-run.js';
+import { runShort } from '../run-step.js';
+
+/**
+ * A part of the log is lost: PITR goes to `error` with the exact range, people are told, the next epoch begins, and a full is queued at
+ * once, with which the window begins anew.
+ */
+export function noteGap(deps: ActivityDeps): Activities['noteGap'] {
+  return ({ chainId, error, to }) =>
+    runShort(deps, 'note-gap', async () => {
+      const gap = await insertGap(deps.catalog, chainId, error, to);
+      if (gap === null) return { noted: false, backupId: null };
+      const chain = await readArchiveRun(deps.catalog, chainId);
+      const until = gap.from === null ? '' : ` Points up to ${gap.from.toISOString()} stay restorable.`;
+      for (const databaseId of gap.databaseIds) {
+        await noteEvent(deps.catalog, {
+          event: 'pitr_gap',
+          dedupeKey: `pitr_gap/${gap.gapId}/${databaseId}`,
+          policyId: gap.policyId,
+          databaseId,
+          what: `The log archive of ${chain.server.identity} under the policy ${chain.policy.name} has a gap: nothing can be restored to a moment inside it.`,
+          why: error.message,
+          nextStep: `A full backup was queued; the recovery window begins anew with it.${until} Find out why the server dropped its log, and let it keep more.`,
+        });
+      }
+      const claimed = await claimChainRun(deps.catalog, {
+        chainId,
+        kind: 'full',
+        trigger: 'schedule',
+        scheduledFor: new Date(),
+      });
+      return { noted: true, backupId: 'backupId' in claimed ? claimed.backupId : null };
+    });
+}
+
+/** The log is followed on another server from now on. */
+export async function noteSourceChange(deps: ActivityDeps, chain: ArchiveRun, to: DatabaseRow): Promise<void> {
+  for (const { databaseId } of chain.attachments) {
+    await noteEvent(deps.catalog, {
+      event: 'source_changed',
+      dedupeKey: `source_changed/archive/${chain.id}/${to.id}/${chain.archiveToken}/${databaseId}`,
+      policyId: chain.policyId,
+      databaseId,
+      what: `The log of ${chain.server.identity} is now archived from ${to.name} (${to.host}:${to.port}).`,
+      why: 'The former source does not answer, and this registered replica says that it was promoted.',
+      nextStep: 'Check that this is what you intended, and correct the registered addresses.',
+    });
+  }
+}

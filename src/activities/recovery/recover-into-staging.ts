@@ -1,0 +1,176 @@
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RestoreRun } from '../../catalog/runs/restore-run.js';
+import { writeRestoreFacts } from '../../catalog/runs/restore-run.js';
+import { findSlicesInRange } from '../../catalog/runs/slices.js';
+import type { EngineKind } from '../../domain/engine-kinds.js';
+import { TidemarkError } from '../../domain/errors.js';
+import type { RecoveryPlan } from '../../domain/recovery-plan.js';
+import type { RecoverOptions, Sandbox } from '../../engines/chain-engine.js';
+import { getChainEngine } from '../../engines/chain-registry.js';
+import { compareRestored } from '../../recovery/compare.js';
+import { openRecovered, pipedParts, requireRecovered } from '../../recovery/deliver-from-sandbox.js';
+import { assembleRange, recoverableBackup } from '../../recovery/recover-range.js';
+import { readRecords } from '../../recovery/resume-log.js';
+import type { Destination } from '../../storage/destination.js';
+import type { VerifiedManifest } from '../../storage/read-manifest.js';
+import { readManifest } from '../../storage/read-manifest.js';
+import type { Activities, RecoveryResult } from '../../workflows/activity-types.js';
+import { judge, makePlace } from '../build-staging.js';
+import type { ActivityDeps } from '../deps.js';
+import { beginRestoreStep, restoreMeter, withTarget } from '../open-restore.js';
+import { engineContext, keyOpener, openStore } from '../open-run.js';
+import type { Step } from '../run-step.js';
+import { runStep } from '../run-step.js';
+import { requireChain } from './prepare-recovery.js';
+
+type Work = {
+  readonly deps: ActivityDeps;
+  readonly step: Step;
+  readonly run: RestoreRun;
+  readonly token: number;
+  readonly plan: RecoveryPlan;
+  readonly destination: Destination;
+  /** Of this try alone; removed when it ends. */
+  readonly dir: string;
+};
+
+/**
+ * Recovers the whole server in a private sandbox, exactly to the point, and loads the one database from there into staging on the target;
+ * both are read and compared. A new try starts over in a fresh sandbox.
+ */
+export function recoverIntoStaging(deps: ActivityDeps): Activities['recoverIntoStaging'] {
+  return ({ restoreId }) =>
+    runStep(deps, 'recover-into-staging', async (step) => {
+      const { run, token } = await beginRestoreStep(deps, restoreId);
+      const plan = run.recovery as RecoveryPlan | null;
+      if (plan === null) throw new TidemarkError('internal', `The restore ${restoreId} was not prepared.`);
+      const destination = await openStore(deps, run.backup.destination);
+      // Short: a socket lies below.
+      const dir = join(deps.options.sandboxRoot, `${restoreId.slice(-8)}-${token}`);
+      try {
+        await mkdir(dir, { recursive: true });
+        await chmod(dir, 0o711);
+        return await recoverAndLoad({ deps, step, run, token, plan, destination, dir });
+      } finally {
+        destination.close();
+        await rm(dir, { recursive: true, force: true });
+      }
+    });
+}
+
+async function recoverAndLoad(work: Work): Promise<RecoveryResult> {
+  const { deps, step, run, token } = work;
+  const meter = restoreMeter(deps, step, run, token, 'verify');
+  const options = await fetchSource(work, (phase, bytes, total) => {
+    if (total !== null) meter.enter(phase, total);
+    meter.set(bytes);
+  });
+  const engine = getChainEngine(run.database.engine as EngineKind);
+  const sandbox = await engine.recover(engineContext(deps, step), {
+    ...options,
+    onPhase: (phase) => meter.enter(phase, null),
+  });
+  try {
+    await meter.flush();
+    const { lastApplied, firstRefused } = sandbox;
+    await writeRestoreFacts(deps.catalog, run.id, token, { lastApplied, firstRefused });
+    await deps.faults.reach('recovered', step.signal);
+    const delivered = await deliver(work, sandbox);
+    return { ...delivered, lastApplied, firstRefused };
+  } finally {
+    await sandbox.close();
+  }
+}
+
+/** Opens the backups and puts the log files into the sandbox's folder. */
+async function fetchSource(
+  work: Work,
+  onProgress: (phase: string, bytes: number, total: number | null) => void,
+): Promise<Omit<RecoverOptions, 'onPhase'>> {
+  const { deps, step, run, plan, destination, dir } = work;
+  const manifests: VerifiedManifest[] = [];
+  for (const backupId of plan.backupIds) {
+    const ownerId = run.backup.serverId ?? run.backup.databaseId;
+    manifests.push(
+      await readManifest({ destination, ownerId, backupId, openKey: keyOpener(deps), signal: step.signal }),
+    );
+  }
+  const logDir = join(dir, 'log');
+  await mkdir(logDir);
+  const source = manifests.at(-1)?.manifest.source;
+  if (source === undefined) throw new TidemarkError('backup_not_restorable', 'The plan names no backup.');
+  const { engine, identity, version, major } = source;
+  return {
+    dir,
+    server: { engine, identity, version, major },
+    backups: manifests.map((verified) => recoverableBackup(destination, verified, step.signal)),
+    logDir,
+    logFiles: plan.log === null ? [] : await fetchLog(work, plan.log, logDir, onProgress),
+    logEnd: plan.log?.end ?? null,
+    target: plan.target,
+  };
+}
+
+async function fetchLog(
+  work: Work,
+  log: NonNullable<RecoveryPlan['log']>,
+  logDir: string,
+  onProgress: (phase: string, bytes: number, total: number | null) => void,
+) {
+  const { deps, step, run, destination } = work;
+  const { serverId, policyId } = run.backup;
+  const rows = await findSlicesInRange(deps.catalog, requireChain(run), log);
+  const place = { destination, serverId: serverId ?? '', policyId: policyId ?? '', epoch: log.epoch };
+  const store = { place, openKey: keyOpener(deps), signal: step.signal };
+  const slices = await readRecords(
+    store,
+    rows.map((row) => row.recordKey),
+  );
+  for (const [index, slice] of slices.entries()) {
+    if (slice.recordSha256 === rows[index]?.recordSha256) continue;
+    throw new TidemarkError('manifest_forged', `${slice.recordKey} is not the record that was written.`, {
+      object: slice.recordKey,
+    });
+  }
+  onProgress(
+    'fetching the log',
+    0,
+    rows.reduce((sum, row) => sum + Number(row.bytes), 0),
+  );
+  return await assembleRange({
+    store,
+    log,
+    slices,
+    dir: logDir,
+    onBytes: (bytes) => onProgress('fetching the log', bytes, null),
+  });
+}
+
+/** From the sandbox into staging on the target: dumped, loaded, read again and compared. */
+async function deliver(work: Work, sandbox: Sandbox): Promise<Pick<RecoveryResult, 'stagingName' | 'comparison'>> {
+  const { deps, step, run, token } = work;
+  const name = run.database.database;
+  requireRecovered(sandbox, name);
+  return await openRecovered(sandbox, engineContext(deps, step), name, (session, expected) =>
+    withTarget(deps, step, run, token, async (target) => {
+      const meter = restoreMeter(deps, step, run, token, 'load');
+      const stagingName = await makePlace(deps, run, token, target, expected);
+      meter.enter('loading', session.estimatedBytes);
+      await target.load(
+        stagingName,
+        pipedParts(session, (bytes) => meter.set(bytes)),
+      );
+      await meter.flush();
+      await deps.faults.reach('loaded', step.signal);
+      const comparing = restoreMeter(deps, step, run, token, 'compare');
+      comparing.enter('comparing', null);
+      const found = await target.fingerprint(stagingName, (done, total) => comparing.setShare(done, total));
+      await comparing.flush();
+      const comparison = compareRestored(expected, found);
+      // Equal to the sandbox, which nobody could compare with the source at that moment.
+      await judge(deps, run, token, comparison, 'transport');
+      return { stagingName, comparison: { tables: comparison.tables, rows: comparison.rows } };
+    }),
+  );
+}

@@ -2,8 +2,9 @@ import type { BackupRun } from '../catalog/runs/backup-run.js';
 import { completeBackup } from '../catalog/runs/backup-run.js';
 import { isTidemarkError } from '../domain/errors.js';
 import type { Destination } from '../storage/destination.js';
-import { manifestKey } from '../storage/layout.js';
+import { backupOwner, manifestKey } from '../storage/layout.js';
 import type { Manifest } from '../storage/manifest.js';
+import { manifestOwner } from '../storage/manifest.js';
 import { readManifest } from '../storage/read-manifest.js';
 import { verifyArtifacts, verifySizes } from '../storage/verify-artifact.js';
 import type { BackupSummary } from '../workflows/activity-types.js';
@@ -13,14 +14,14 @@ import { keyOpener } from './open-run.js';
 /** The published manifest of a backup, authenticated; null when nothing was published. Throws `manifest_forged` rather than to ignore one. */
 export async function findManifest(
   deps: ActivityDeps,
-  run: { id: string; databaseId: string },
+  run: { id: string; databaseId: string; serverId: string | null },
   destination: Destination,
   signal: AbortSignal,
 ): Promise<Manifest | null> {
   try {
     const { manifest } = await readManifest({
       destination,
-      databaseId: run.databaseId,
+      ownerId: backupOwner(run),
       backupId: run.id,
       openKey: keyOpener(deps),
       signal,
@@ -79,7 +80,7 @@ export async function recordPublished(
             ...(databaseBytes === null ? {} : { databaseBytes }),
           },
     fingerprintUnavailable: manifest.fingerprintUnavailable,
-    manifestKey: manifestKey(manifest.databaseId, manifest.backupId),
+    manifestKey: manifestKey(manifestOwner(manifest), manifest.backupId),
     takenAt: new Date(manifest.takenAt),
   };
   await completeBackup(deps.catalog, manifest.backupId, token, published, from);

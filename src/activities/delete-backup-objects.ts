@@ -4,6 +4,7 @@ import { applyRetention as apply } from '../catalog/runs/retention.js';
 import { TidemarkError } from '../domain/errors.js';
 import type { BackupStatus } from '../domain/statuses.js';
 import { isActive } from '../domain/statuses.js';
+import { backupOwner } from '../storage/layout.js';
 import { removeBackup } from '../storage/remove-backup.js';
 import type { Activities } from '../workflows/activity-types.js';
 import { assertMounted } from './assert-mounted.js';
@@ -47,7 +48,7 @@ export function deleteBackupObjects(deps: ActivityDeps): Activities['deleteBacku
       try {
         // Under a share that is not mounted nothing is found to remove, and the row would say that all is gone.
         await assertMounted(deps, run.destination, destination, step.signal);
-        await removeBackup({ destination, databaseId: run.databaseId, backupId, signal: step.signal });
+        await removeBackup({ destination, ownerId: backupOwner(run), backupId, signal: step.signal });
         await markDeleted(deps.catalog, backupId);
       } finally {
         destination.close();

@@ -9,7 +9,7 @@ import type { DumpSession } from '../engines/engine.js';
 import { getEngine } from '../engines/registry.js';
 import { takeDump } from '../recovery/take-dump.js';
 import type { Destination } from '../storage/destination.js';
-import { attemptPrefix } from '../storage/layout.js';
+import { attemptPrefix, backupOwner } from '../storage/layout.js';
 import { claimDestination } from '../storage/owner.js';
 import { removeAttempt, removeBackup } from '../storage/remove-backup.js';
 import { writeManifest } from '../storage/write-manifest.js';
@@ -87,7 +87,7 @@ async function dumpAndPublish(work: Attempt): Promise<BackupSummary> {
     const taken = await takeDump({
       session,
       destination,
-      keyPrefix: attemptPrefix(run.databaseId, run.id, attempt.attemptId),
+      keyPrefix: attemptPrefix(backupOwner(run), run.id, attempt.attemptId),
       key: keys.encryption,
       context: { installation: deps.installationId, backup: run.id },
       signal: step.signal,
@@ -130,7 +130,7 @@ async function removeOwn(work: Attempt, error: unknown): Promise<BackupSummary |
     await removeUnwanted(work, signal);
     return null;
   }
-  const place = { databaseId: run.databaseId, backupId: run.id, attemptId: attempt.attemptId };
+  const place = { ownerId: backupOwner(run), backupId: run.id, attemptId: attempt.attemptId };
   await removeAttempt({ destination, ...place, signal });
   if (manifest === null || !isTidemarkError(error) || error.code !== 'manifest_exists') return null;
   return await adoptPublished(deps, run, attempt.token, destination, work.step.signal);
@@ -142,7 +142,7 @@ async function removeOwn(work: Attempt, error: unknown): Promise<BackupSummary |
  */
 async function removeUnwanted({ deps, run, destination }: Attempt, signal: AbortSignal): Promise<void> {
   if (!(await claimLateRemoval(deps.catalog, run.id))) return;
-  await removeBackup({ destination, databaseId: run.databaseId, backupId: run.id, signal });
+  await removeBackup({ destination, ownerId: backupOwner(run), backupId: run.id, signal });
 }
 
 /** A restore that is being put in place of the source, or was since the dump began: the next attempt reads what then stands there. */

@@ -2,7 +2,7 @@ import type { LateBackup } from '../catalog/runs/late-backups.js';
 import { claimLateRemoval, findLateBackups, recordLateBackup } from '../catalog/runs/late-backups.js';
 import { isTidemarkError } from '../domain/errors.js';
 import type { Destination } from '../storage/destination.js';
-import { manifestKey } from '../storage/layout.js';
+import { backupOwner, manifestKey } from '../storage/layout.js';
 import type { Manifest } from '../storage/manifest.js';
 import { removeBackup } from '../storage/remove-backup.js';
 import { findManifest, recordPublished } from './adopt-manifest.js';
@@ -31,7 +31,7 @@ export async function healLateBackups(
   const adopted: string[] = [];
   const removed: string[] = [];
   for (const row of await findLateBackups(deps.catalog, destinationId, backupIds, atRest)) {
-    const written = await destination.stat(manifestKey(row.databaseId, row.id), { signal });
+    const written = await destination.stat(manifestKey(backupOwner(row), row.id), { signal });
     if (written === null || new Date(written.modifiedAt) > atRest) continue;
     const manifest = await findManifest(deps, row, destination, signal);
     if (manifest === null) continue;
@@ -42,7 +42,7 @@ export async function healLateBackups(
         adopted.push(row.id);
       } else {
         if (!(await claimLateRemoval(deps.catalog, row.id))) continue;
-        await removeBackup({ destination, databaseId: row.databaseId, backupId: row.id, signal });
+        await removeBackup({ destination, ownerId: backupOwner(row), backupId: row.id, signal });
         removed.push(row.id);
       }
     } catch (error) {

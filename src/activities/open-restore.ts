@@ -7,6 +7,7 @@ import type { RestoreSession } from '../engines/engine.js';
 import { getEngine } from '../engines/registry.js';
 import type { WrappingKey } from '../keys/types.js';
 import type { Destination } from '../storage/destination.js';
+import { backupOwner } from '../storage/layout.js';
 import type { Artifact, Manifest } from '../storage/manifest.js';
 import { readArtifact } from '../storage/read-artifact.js';
 import { readManifest } from '../storage/read-manifest.js';
@@ -55,7 +56,7 @@ export async function withSource<T>(
   try {
     const { manifest, key } = await readManifest({
       destination,
-      databaseId: backup.databaseId,
+      ownerId: backupOwner(backup),
       backupId: backup.id,
       openKey: keyOpener(deps),
       signal: step.signal,

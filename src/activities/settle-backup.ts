@@ -1,5 +1,6 @@
 import { fenceBackup, readBackupRun, settleBackup as settle } from '../catalog/runs/backup-run.js';
 import { isTidemarkError } from '../domain/errors.js';
+import { backupOwner } from '../storage/layout.js';
 import { removeBackup } from '../storage/remove-backup.js';
 import type { Activities } from '../workflows/activity-types.js';
 import { adoptPublished, findManifest } from './adopt-manifest.js';
@@ -52,7 +53,7 @@ export function removeRemains(deps: ActivityDeps): Activities['removeRemains'] {
   return ({ backupId }) =>
     runStep(deps, 'remove-remains', async (step) => {
       const run = await readBackupRun(deps.catalog, backupId);
-      const place = { databaseId: run.databaseId, backupId: run.id };
+      const place = { ownerId: backupOwner(run), backupId: run.id };
       const destination = await openStore(deps, run.destination, { anyState: true });
       try {
         if (run.status === 'completed') {

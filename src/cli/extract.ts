@@ -82,7 +82,7 @@ async function runExtract(options: Options): Promise<void> {
     const read = (found: FoundBackup) => readManifest({ destination, ...found, openKey, signal });
     const found: FoundBackup[] = [];
     for await (const backup of listBackups({ destination, signal })) {
-      if (options.database === undefined || backup.databaseId === options.database) found.push(backup);
+      if (options.database === undefined || backup.ownerId === options.database) found.push(backup);
     }
     if (options.backup === undefined) return await printList(found, read, options.json ?? false);
     const wanted = found.find((backup) => backup.backupId === options.backup);
@@ -125,9 +125,10 @@ async function printList(
   }
   listed.sort((a, b) => (b.manifest?.takenAt ?? b.modifiedAt).localeCompare(a.manifest?.takenAt ?? a.modifiedAt));
   if (json) {
-    const items = listed.map(({ databaseId, backupId, manifest, error }) => ({
+    const items = listed.map(({ ownerId, backupId, manifest, error }) => ({
       ...summary(manifest),
-      databaseId,
+      ownerId,
+      databaseId: manifest?.databaseId ?? ownerId,
       backupId,
       error,
     }));
@@ -135,11 +136,11 @@ async function printList(
     return;
   }
   if (listed.length === 0) console.log('No backups were found.');
-  for (const { databaseId, backupId, manifest, error } of listed) {
+  for (const { ownerId, backupId, manifest, error } of listed) {
     const what = manifest
       ? `${manifest.takenAt}  ${manifest.source.engine} ${manifest.source.version}  ${manifest.source.database}  ${size(manifest)} bytes`
       : `not usable: ${error}`;
-    console.log(`${backupId}  ${databaseId}  ${what}${manifest?.label ? `  "${manifest.label}"` : ''}`);
+    console.log(`${backupId}  ${ownerId}  ${what}${manifest?.label ? `  "${manifest.label}"` : ''}`);
   }
 }
 

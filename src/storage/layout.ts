@@ -10,6 +10,10 @@ export const ROOT = 'tidemark/v1';
 export const ownerKey = `${ROOT}/owner.json`;
 export const probePrefix = `${ROOT}/probe`;
 
+/** Under whose name a backup's objects lie: the server's that a full or incremental holds whole, the database's of a dump. */
+export const backupOwner = (backup: { readonly databaseId: string; readonly serverId: string | null }) =>
+  backup.serverId ?? backup.databaseId;
+
 /** `<databaseId | serverId>/backups/<backupId>`: all of one backup. */
 export const backupPrefix = (ownerId: string, backupId: string) => `${ROOT}/${ownerId}/backups/${backupId}`;
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { logPositionSchema, serverIdentitySchema } from '../domain/positions.js';
+import { backupOwner } from './layout.js';
 
 /** One stored object of an artifact. `sha256`/`bytes` are of the plain bytes it carries, `stored…` of what lies in the store (hex). */
 export const storedObjectSchema = z.object({
@@ -79,3 +80,7 @@ export const manifestSchema = z.object({
   mac: z.string(),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
+
+/** Under whose name the objects of a manifest lie: its server's when it is of a chain, else its database's. */
+export const manifestOwner = (manifest: Pick<Manifest, 'databaseId' | 'chain'>) =>
+  backupOwner({ databaseId: manifest.databaseId, serverId: manifest.chain?.serverId ?? null });

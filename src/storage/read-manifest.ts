@@ -6,12 +6,13 @@ import { canonicalJson } from './canonical-json.js';
 import type { Destination } from './destination.js';
 import { backupPrefix, manifestKey } from './layout.js';
 import type { Manifest } from './manifest.js';
-import { manifestSchema } from './manifest.js';
+import { manifestOwner, manifestSchema } from './manifest.js';
 import { readSmallObject } from './read-small-object.js';
 
 export type ReadManifest = {
   readonly destination: Destination;
-  readonly databaseId: string;
+  /** Database or server: `backupOwner` of the row. */
+  readonly ownerId: string;
   readonly backupId: string;
   readonly openKey: KeyOpener;
   readonly signal: AbortSignal;
@@ -28,7 +29,7 @@ export type VerifiedManifest = {
  * made for another backup, or names objects outside of this one; or what `openKey` throws (`key_missing`, `wrong_master_key`).
  */
 export async function readManifest(options: ReadManifest): Promise<VerifiedManifest> {
-  const at = manifestKey(options.databaseId, options.backupId);
+  const at = manifestKey(options.ownerId, options.backupId);
   const raw = await load(options, at);
   const parsed = manifestSchema.safeParse(raw);
   if (!parsed.success) throw forged(at, 'it is not a manifest');
@@ -44,7 +45,7 @@ export async function readManifest(options: ReadManifest): Promise<VerifiedManif
 
 /** True when a backup has a manifest, without reading it. */
 export async function hasManifest(options: Omit<ReadManifest, 'openKey'>): Promise<boolean> {
-  const at = manifestKey(options.databaseId, options.backupId);
+  const at = manifestKey(options.ownerId, options.backupId);
   return (await options.destination.stat(at, { signal: options.signal })) !== null;
 }
 
@@ -69,10 +70,11 @@ async function load({ destination, signal }: ReadManifest, at: string): Promise<
 
 /** A genuine manifest of another backup, put in the place of this one, has a right HMAC. */
 function assertOwn(manifest: Manifest, options: ReadManifest, at: string): void {
-  if (manifest.backupId !== options.backupId || manifest.databaseId !== options.databaseId) {
-    throw forged(at, `it belongs to backup ${manifest.backupId} of ${manifest.databaseId}`);
+  const ownerId = manifestOwner(manifest);
+  if (manifest.backupId !== options.backupId || ownerId !== options.ownerId) {
+    throw forged(at, `it belongs to backup ${manifest.backupId} of ${ownerId}`);
   }
-  const prefix = `${backupPrefix(options.databaseId, options.backupId)}/`;
+  const prefix = `${backupPrefix(ownerId, options.backupId)}/`;
   const stranger = manifest.artifacts
     .flatMap((artifact) => artifact.objects)
     .find((object) => !object.key.startsWith(prefix));

@@ -3,16 +3,17 @@ import { attemptPrefix, backupPrefix, manifestKey } from './layout.js';
 
 type Options = {
   readonly destination: Destination;
-  readonly databaseId: string;
+  /** Database or server: `backupOwner` of the row. */
+  readonly ownerId: string;
   readonly backupId: string;
   readonly signal: AbortSignal;
 };
 
 /** Deletes a whole backup: the manifest first (without it there is no backup), then everything under it. Safe to repeat after a crash. */
 export async function removeBackup(options: Options): Promise<void> {
-  const { destination, databaseId, backupId, signal } = options;
-  await destination.remove([manifestKey(databaseId, backupId)], { signal });
-  await removeBelow(destination, `${backupPrefix(databaseId, backupId)}/`, signal);
+  const { destination, ownerId, backupId, signal } = options;
+  await destination.remove([manifestKey(ownerId, backupId)], { signal });
+  await removeBelow(destination, `${backupPrefix(ownerId, backupId)}/`, signal);
 }
 
 /**
@@ -20,8 +21,8 @@ export async function removeBackup(options: Options): Promise<void> {
  * (then also of an attempt whose worker was killed). Only for an attempt that no manifest names. Safe to repeat.
  */
 export async function removeAttempt(options: Options & { readonly attemptId: string }): Promise<void> {
-  const { destination, databaseId, backupId, attemptId, signal } = options;
-  await removeBelow(destination, `${attemptPrefix(databaseId, backupId, attemptId)}/`, signal);
+  const { destination, ownerId, backupId, attemptId, signal } = options;
+  await removeBelow(destination, `${attemptPrefix(ownerId, backupId, attemptId)}/`, signal);
 }
 
 async function removeBelow(destination: Destination, prefix: string, signal: AbortSignal): Promise<void> {

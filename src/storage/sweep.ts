@@ -20,9 +20,9 @@ export type SweepResult = {
   readonly removedKeys: readonly string[];
   readonly abortedUploads: readonly string[];
   /** Backups found, for comparison with the catalog: one it does not know is reported for import, never deleted. */
-  readonly backups: readonly { readonly databaseId: string; readonly backupId: string }[];
+  readonly backups: readonly { readonly ownerId: string; readonly backupId: string }[];
   /** Manifests that could not be authenticated; everything under them was left alone. */
-  readonly unreadable: readonly { readonly databaseId: string; readonly backupId: string; readonly reason: string }[];
+  readonly unreadable: readonly { readonly ownerId: string; readonly backupId: string; readonly reason: string }[];
 };
 
 /**
@@ -41,17 +41,17 @@ export async function sweep(options: Sweep): Promise<SweepResult> {
 
   const groups = await groupByBackup(options);
   const removedKeys: string[] = [];
-  const backups: { databaseId: string; backupId: string }[] = [];
-  const unreadable: { databaseId: string; backupId: string; reason: string }[] = [];
-  for (const { databaseId, backupId, hasManifest, objects } of groups.values()) {
+  const backups: { ownerId: string; backupId: string }[] = [];
+  const unreadable: { ownerId: string; backupId: string; reason: string }[] = [];
+  for (const { ownerId, backupId, hasManifest, objects } of groups.values()) {
     let named = new Set<string>();
     if (hasManifest) {
-      backups.push({ databaseId, backupId });
+      backups.push({ ownerId, backupId });
       try {
-        named = await namedObjects(options, databaseId, backupId);
+        named = await namedObjects(options, ownerId, backupId);
       } catch (error) {
         if (!isTidemarkError(error) || error.code === 'destination_unreachable') throw error;
-        unreadable.push({ databaseId, backupId, reason: error.message });
+        unreadable.push({ ownerId, backupId, reason: error.message });
         continue;
       }
     }
@@ -63,7 +63,7 @@ export async function sweep(options: Sweep): Promise<SweepResult> {
   return { removedKeys, abortedUploads, backups, unreadable };
 }
 
-type Group = { databaseId: string; backupId: string; hasManifest: boolean; objects: StoredObjectInfo[] };
+type Group = { ownerId: string; backupId: string; hasManifest: boolean; objects: StoredObjectInfo[] };
 
 async function groupByBackup({ destination, signal }: Sweep): Promise<Map<string, Group>> {
   const groups = new Map<string, Group>();
@@ -72,7 +72,7 @@ async function groupByBackup({ destination, signal }: Sweep): Promise<Map<string
     if (!place) continue;
     const id = `${place.ownerId}/${place.backupId}`;
     const group = groups.get(id) ?? {
-      databaseId: place.ownerId,
+      ownerId: place.ownerId,
       backupId: place.backupId,
       hasManifest: false,
       objects: [],
@@ -84,9 +84,9 @@ async function groupByBackup({ destination, signal }: Sweep): Promise<Map<string
   return groups;
 }
 
-async function namedObjects(options: Sweep, databaseId: string, backupId: string): Promise<Set<string>> {
+async function namedObjects(options: Sweep, ownerId: string, backupId: string): Promise<Set<string>> {
   const { destination, openKey, signal } = options;
-  const { manifest } = await readManifest({ destination, databaseId, backupId, openKey, signal });
+  const { manifest } = await readManifest({ destination, ownerId, backupId, openKey, signal });
   return new Set(manifest.artifacts.flatMap((artifact) => artifact.objects.map((object) => object.key)));
 }
 

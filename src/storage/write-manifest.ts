@@ -5,7 +5,7 @@ import { canonicalJson } from './canonical-json.js';
 import type { Destination } from './destination.js';
 import { manifestKey } from './layout.js';
 import type { Manifest } from './manifest.js';
-import { manifestSchema } from './manifest.js';
+import { manifestOwner, manifestSchema } from './manifest.js';
 import { readSmallObject } from './read-small-object.js';
 
 /** All but what sealing adds. */
@@ -28,7 +28,7 @@ export type WriteManifest = {
 export async function writeManifest(options: WriteManifest): Promise<Manifest> {
   const { destination, signal } = options;
   const manifest = sealManifest(options.manifest, options.key, options.sealedKey);
-  const key = manifestKey(manifest.databaseId, manifest.backupId);
+  const key = manifestKey(manifestOwner(manifest), manifest.backupId);
   const body = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`, 'utf8');
   try {
     await destination.put(key, body, { signal, ifAbsent: true });

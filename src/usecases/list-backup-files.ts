@@ -1,5 +1,5 @@
 import type { BackupFiles } from '../domain/schemas/backups.js';
-import { backupPrefix } from '../storage/layout.js';
+import { backupOwner, backupPrefix } from '../storage/layout.js';
 import type { Principal, UsecaseContext } from './context.js';
 import { requireBackup } from './get-backup.js';
 import { openStoredBackup } from './shared/open-stored-backup.js';
@@ -22,6 +22,6 @@ export async function listBackupFiles(
     tool: artifact.tool,
     objects: artifact.objects.length,
   }));
-  const folder = backupPrefix(backup.databaseId, backup.id);
+  const folder = backupPrefix(backupOwner(backup), backup.id);
   return { location: `${destination.location}/${folder}`, items };
 }

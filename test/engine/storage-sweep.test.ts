@@ -108,7 +108,7 @@ describe('a sweep', () => {
     await age(8);
     const result = await run();
     expect([...result.removedKeys].sort()).toEqual([alone.key, inBackup.key].sort());
-    expect(result.backups).toEqual([{ databaseId: backup.databaseId, backupId: backup.backupId }]);
+    expect(result.backups).toEqual([{ ownerId: backup.ownerId, backupId: backup.backupId }]);
     expect(await keys()).toEqual(before.filter((key) => key !== alone.key && key !== inBackup.key));
   });
 
@@ -160,13 +160,13 @@ describe('removing', () => {
   it('an attempt also removes its unfinished uploads', async () => {
     const bucket = await store.createBucket();
     const s3 = openDestination(store.config(bucket));
-    const [databaseId, backupId, attemptId] = [newId('database'), newId('backup'), newId('attempt')];
-    const Key = `${attemptPrefix(databaseId, backupId, attemptId)}/dump.bin.0001.zst.enc`;
+    const [ownerId, backupId, attemptId] = [newId('database'), newId('backup'), newId('attempt')];
+    const Key = `${attemptPrefix(ownerId, backupId, attemptId)}/dump.bin.0001.zst.enc`;
     await s3.put(Key.replace('0001', '0000'), Buffer.from('x'), { signal });
     await store.client().send(new CreateMultipartUploadCommand({ Bucket: bucket, Key }));
-    await removeAttempt({ destination: s3, databaseId, backupId, attemptId: newId('attempt'), signal });
+    await removeAttempt({ destination: s3, ownerId, backupId, attemptId: newId('attempt'), signal });
     expect(await store.openUploads(bucket)).toHaveLength(1);
-    await removeAttempt({ destination: s3, databaseId, backupId, attemptId, signal });
+    await removeAttempt({ destination: s3, ownerId, backupId, attemptId, signal });
     expect(await store.openUploads(bucket)).toEqual([]);
     expect(await keys(s3)).toEqual([]);
   });

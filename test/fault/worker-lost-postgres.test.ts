@@ -209,7 +209,7 @@ async function unnamedKeys(
   try {
     const { manifest } = await readManifest({
       destination,
-      databaseId: row.databaseId,
+      ownerId: row.databaseId,
       backupId: row.id,
       openKey: masterKeyOpener(stack.context.masterKey),
       signal: AbortSignal.timeout(60_000),

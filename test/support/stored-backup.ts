@@ -15,6 +15,8 @@ const signal = new AbortController().signal;
 
 export type StoredBackup = {
   readonly databaseId: string;
+  /** The database: a dump lies under its name. */
+  readonly ownerId: string;
   readonly backupId: string;
   readonly attemptId: string;
   readonly installationId: string;
@@ -94,6 +96,7 @@ export async function storeBackup(options: StoreBackupOptions): Promise<StoredBa
   });
   return {
     databaseId,
+    ownerId: databaseId,
     backupId,
     attemptId,
     installationId,

@@ -4,6 +4,7 @@ import type { Catalog } from '../client.js';
 export type LateBackup = {
   readonly id: string;
   readonly databaseId: string;
+  readonly serverId: string | null;
   readonly status: 'failed' | 'cancelled';
   readonly fencingToken: number;
   readonly deleteRequestedAt: Date | null;
@@ -23,7 +24,7 @@ export async function findLateBackups(
       status: { in: ['failed', 'cancelled'] },
       completedAt: { lt: settledBefore },
     },
-    select: { id: true, databaseId: true, status: true, fencingToken: true, deleteRequestedAt: true },
+    select: { id: true, databaseId: true, serverId: true, status: true, fencingToken: true, deleteRequestedAt: true },
   });
   return rows.map((row) => ({ ...row, status: row.status as LateBackup['status'] }));
 }

@@ -2,6 +2,7 @@ import type { BackupRow } from '../../catalog/backups.js';
 import { findWrappingKey } from '../../catalog/wrapping-keys.js';
 import { masterKeyOpener } from '../../keys/key-opener.js';
 import type { Destination } from '../../storage/destination.js';
+import { backupOwner } from '../../storage/layout.js';
 import type { VerifiedManifest } from '../../storage/read-manifest.js';
 import { readManifest } from '../../storage/read-manifest.js';
 import type { UsecaseContext } from '../context.js';
@@ -26,8 +27,8 @@ export async function openStoredBackup(
       context.masterKey,
       async (keyId) => (await findWrappingKey(context.catalog.prisma, keyId))?.sealed ?? null,
     );
-    const { databaseId, id: backupId } = backup;
-    const verified = await readManifest({ destination, databaseId, backupId, openKey, signal });
+    const ownerId = backupOwner(backup);
+    const verified = await readManifest({ destination, ownerId, backupId: backup.id, openKey, signal });
     return { ...verified, destination };
   } catch (error) {
     destination.close();

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import type { Logger } from 'pino';
@@ -6,6 +7,9 @@ import { searchAttributeNames } from '../../workflows/names.js';
 const waitMs = 5_000;
 // How long closed workflows can be looked at: the catalog keeps the facts for longer.
 const retentionMs = 30 * 24 * 3600 * 1000;
+/** A namespace made a moment ago is unknown to parts of the server until their caches are read anew (10 s by default). */
+const knownWithinMs = 20_000;
+const askAgainMs = 500;
 const notFound = 5;
 const keyword = 2;
 
@@ -46,8 +50,10 @@ async function registerSearchAttributes(temporal: Client, logger: Logger): Promi
   const { operatorService } = temporal.connection as Partial<Connection>;
   if (!operatorService) return;
   try {
+    const { customAttributes: known } = await untilKnown(() =>
+      temporal.withDeadline(Date.now() + waitMs, () => operatorService.listSearchAttributes({ namespace })),
+    );
     await temporal.withDeadline(Date.now() + waitMs, async () => {
-      const { customAttributes: known } = await operatorService.listSearchAttributes({ namespace });
       const missing = Object.values(searchAttributeNames).filter((name) => !Object.hasOwn(known ?? {}, name));
       if (missing.length === 0) return;
       const searchAttributes = Object.fromEntries(missing.map((name) => [name, keyword]));
@@ -55,5 +61,18 @@ async function registerSearchAttributes(temporal: Client, logger: Logger): Promi
     });
   } catch (error) {
     logger.info({ err: error, namespace }, 'Search attributes could not be registered; runs start without them');
+  }
+}
+
+/** Repeats a question about a namespace that exists while the answer is that it does not. */
+async function untilKnown<T>(ask: () => Promise<T>): Promise<T> {
+  const end = Date.now() + knownWithinMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== notFound || Date.now() > end) throw error;
+      await sleep(askAgainMs);
+    }
   }
 }

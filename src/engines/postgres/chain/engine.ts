@@ -1,0 +1,25 @@
+import type { ChainEngine } from '../../chain-engine.js';
+import { comparePositions } from '../archive/compare-positions.js';
+import { configureArchive } from '../archive/configure-archive.js';
+import { openFollower } from '../archive/open-follower.js';
+import { readLogEnd } from '../archive/read-log-end.js';
+import { releaseArchive } from '../archive/release-archive.js';
+import { inspectServer } from './inspect-server.js';
+import { openFull } from './open-full.js';
+import { openIncremental } from './open-incremental.js';
+import { INCREMENTAL_FROM } from './programs.js';
+import { recover } from './recover.js';
+
+export const postgresChainEngine: ChainEngine = {
+  kind: 'postgresql',
+  incrementalKind: (server) => (Number(server.major) >= INCREMENTAL_FROM ? 'physical' : 'log'),
+  inspectServer,
+  configureArchive,
+  releaseArchive,
+  openFull,
+  openIncremental,
+  openFollower,
+  readLogEnd,
+  comparePositions,
+  recover,
+};

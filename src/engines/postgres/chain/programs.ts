@@ -1,0 +1,20 @@
+import type { Tools } from '../../shared/find-tools.js';
+import { findPostgresTools } from '../tools.js';
+
+/** From here on a server can tell which blocks changed since an earlier backup. */
+export const INCREMENTAL_FROM = 17;
+
+/** What takes a physical backup. The same major as the server: what it writes is opened by that major's programs. */
+export function findBackupTool(major: string, toolRoots: readonly string[]): Promise<Tools> {
+  return findPostgresTools(major, toolRoots, ['pg_basebackup']);
+}
+
+/** What a sandbox of that major runs. */
+export function findSandboxPrograms(major: string, toolRoots: readonly string[]): Promise<Tools> {
+  return findPostgresTools(major, toolRoots, [
+    'postgres',
+    'pg_controldata',
+    'pg_verifybackup',
+    ...(Number(major) >= INCREMENTAL_FROM ? ['pg_combinebackup'] : []),
+  ]);
+}

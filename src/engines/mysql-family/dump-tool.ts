@@ -79,12 +79,15 @@ export const partFlags = {
   'events.sql': ['--no-data', '--no-create-info', '--skip-triggers', '--skip-routines', '--events'],
 } as const;
 export type PartName = keyof typeof partFlags;
+const tails: Partial<Record<PartName, true>> = { 'triggers.sql': true, 'events.sql': true };
 
 export type DumpToolOptions = {
   readonly brand: Brand;
   readonly command: string;
   readonly optionFile: string;
   readonly connection: DatabaseConnection;
+  /** Several databases, each with the statements that create and use it; left out: the connection's, without them. */
+  readonly databases?: readonly string[];
   readonly part: PartName;
   readonly versionedTables: boolean;
   /** See `needsMending`. */
@@ -112,8 +115,9 @@ export function startDumpTool(options: DumpToolOptions): RunningDump {
       ...commonFlags,
       ...brand.dumpFlags({ versionedTables: options.versionedTables }),
       ...partFlags[options.part],
-      '--',
-      connection.database,
+      // The first part has created them.
+      ...(options.databases && options.part in tails ? ['--no-create-db'] : []),
+      ...(options.databases ? ['--databases', '--', ...options.databases] : ['--', connection.database]),
     ],
     env: {},
     stdout: options.output ?? 'pipe',

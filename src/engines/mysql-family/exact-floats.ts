@@ -75,30 +75,38 @@ function literal(column: FloatTable['key'][number]): string {
 /** As float and back, the six digits that the dump tool writes must give the value itself. */
 const isRounded = (name: string) => `CAST(${name} AS DOUBLE) <> CAST(CAST(CAST(${name} AS CHAR) AS FLOAT) AS DOUBLE)`;
 
-async function* statements(session: Session, schema: string, tables: readonly FloatTable[]): AsyncGenerator<Buffer> {
+/** Tables of one database; `use` when the statements must say which. */
+export type FloatTables = { readonly schema: string; readonly use: boolean; readonly tables: readonly FloatTable[] };
+
+async function* statements(session: Session, databases: readonly FloatTables[]): AsyncGenerator<Buffer> {
   yield Buffer.from(
     "-- Exact values of FLOAT columns: the dump tool writes six digits.\nSET SESSION sql_mode = '', SESSION time_zone = '+00:00', SESSION foreign_key_checks = 0;\nSET AUTOCOMMIT = 0;\n",
   );
-  for (const table of tables) {
-    const sets = [
-      ...table.floats.map(
-        (name) =>
-          `'${quoteName(name).replaceAll("'", "''")} = ', COALESCE(CAST(CAST(${quoteName(name)} AS DOUBLE) AS CHAR), 'NULL')`,
-      ),
-      ...table.touched.map((name) => `'${`${quoteName(name)} = ${quoteName(name)}`.replaceAll("'", "''")}'`),
-    ].join(", ', ', ");
-    const where = table.key
-      .map((column) => `'${quoteName(column.name).replaceAll("'", "''")} = ', ${literal(column)}`)
-      .join(", ' AND ', ");
-    const sql = `SELECT CONCAT(${sets}, ' WHERE ', ${where}) AS assignment FROM ${quoteIn(schema, table.name)}
-      WHERE ${table.floats.map((name) => isRounded(quoteName(name))).join(' OR ')}`;
-    for await (const row of session.stream(sql))
-      yield Buffer.from(`UPDATE ${quoteName(table.name)} SET ${row.assignment};\n`);
+  for (const { schema, use, tables } of databases) {
+    if (use && tables.length > 0) yield Buffer.from(`USE ${quoteName(schema)};\n`);
+    for (const table of tables) yield* updates(session, schema, table);
   }
   yield Buffer.from('COMMIT;\nSET AUTOCOMMIT = 1;\n-- Dump completed\n');
 }
 
+async function* updates(session: Session, schema: string, table: FloatTable): AsyncGenerator<Buffer> {
+  const sets = [
+    ...table.floats.map(
+      (name) =>
+        `'${quoteName(name).replaceAll("'", "''")} = ', COALESCE(CAST(CAST(${quoteName(name)} AS DOUBLE) AS CHAR), 'NULL')`,
+    ),
+    ...table.touched.map((name) => `'${`${quoteName(name)} = ${quoteName(name)}`.replaceAll("'", "''")}'`),
+  ].join(", ', ', ");
+  const where = table.key
+    .map((column) => `'${quoteName(column.name).replaceAll("'", "''")} = ', ${literal(column)}`)
+    .join(", ' AND ', ");
+  const sql = `SELECT CONCAT(${sets}, ' WHERE ', ${where}) AS assignment FROM ${quoteIn(schema, table.name)}
+      WHERE ${table.floats.map((name) => isRounded(quoteName(name))).join(' OR ')}`;
+  for await (const row of session.stream(sql))
+    yield Buffer.from(`UPDATE ${quoteName(table.name)} SET ${row.assignment};\n`);
+}
+
 /** The part that gives FLOAT columns their exact values, read from the snapshot of `session`. Must be loaded before triggers exist. */
-export function exactFloats(session: Session, schema: string, tables: readonly FloatTable[]): Readable {
-  return Readable.from(statements(session, schema, tables), { objectMode: false });
+export function exactFloats(session: Session, databases: readonly FloatTables[]): Readable {
+  return Readable.from(statements(session, databases), { objectMode: false });
 }

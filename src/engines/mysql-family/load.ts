@@ -19,8 +19,8 @@ export type LoadOptions = {
   readonly command: string;
   readonly optionFile: string;
   readonly connection: DatabaseConnection;
-  /** Database to load into. */
-  readonly database: string;
+  /** Database to load into; null for parts that say themselves which they use. */
+  readonly database: string | null;
   /** User-level lock that tells a later attempt which connection loads. */
   readonly lockName: string;
   readonly signal: AbortSignal;
@@ -31,7 +31,9 @@ const MAX_OUTPUT = 1024 * 1024;
 
 /** Feeds one part to the engine's client and checks its exit code, its end marker, and that its last statement was reached. */
 async function feed(options: LoadOptions, name: string, source: Readable): Promise<void> {
-  const { brand, connection } = options;
+  const { brand } = options;
+  const connection =
+    options.database === null ? options.connection : { ...options.connection, database: options.database };
   const child = spawnChild({
     command: options.command,
     args: [
@@ -45,11 +47,10 @@ async function feed(options: LoadOptions, name: string, source: Readable): Promi
       '--default-character-set=utf8mb4',
       '--max-allowed-packet=1G',
       ...brand.clientFlags,
-      '--',
-      options.database,
+      ...(options.database === null ? [] : ['--', options.database]),
     ],
     env: {},
-    label: `${brand.clientProgram} into ${options.database}`,
+    label: `${brand.clientProgram} into ${connection.database}`,
     redact: [connection.password],
     stdin: 'pipe',
     signal: options.signal,
@@ -88,7 +89,7 @@ async function feed(options: LoadOptions, name: string, source: Readable): Promi
   source.destroy();
   const exit = await child.exited;
   if (options.signal.aborted) {
-    throw new TidemarkError('cancelled', `Loading into ${options.database} was cancelled.`);
+    throw new TidemarkError('cancelled', `Loading into ${connection.database} was cancelled.`);
   }
   // What broke the source says more than the client's end.
   if (isTidemarkError(unreadable)) throw unreadable;
@@ -97,17 +98,12 @@ async function feed(options: LoadOptions, name: string, source: Readable): Promi
     throw new TidemarkError('load_failed', `Reading ${name} failed: ${why}`, { object: name }, { cause: unreadable });
   }
   if (exit.code !== 0) {
-    throw toToolError(
-      exit.stderr,
-      { ...connection, database: options.database },
-      `Loading ${name} failed`,
-      'load_failed',
-    );
+    throw toToolError(exit.stderr, connection, `Loading ${name} failed`, 'load_failed');
   }
   if (broken !== null || !printed.includes(reached) || !tail.endsWithMarker()) {
     throw new TidemarkError(
       'load_failed',
-      `Loading ${name} into ${placeOf({ ...connection, database: options.database })} failed: the part is not complete.`,
+      `Loading ${name} into ${placeOf(connection)} failed: the part is not complete.`,
       { object: name },
     );
   }

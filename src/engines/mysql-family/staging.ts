@@ -3,11 +3,13 @@ import type { Fingerprint } from '../../domain/fingerprint.js';
 import type { DatabaseSettings } from './database-settings.js';
 import { createDatabaseStatement } from './database-settings.js';
 import { placeOf, serverErrorNumber, toEngineError } from './failures.js';
+import type { Counters } from './fingerprint.js';
 import { accountName, quoteIn, quoteName } from './quote.js';
 import { requireAccounts } from './require-accounts.js';
 import { isStagingOf, NOTES_TABLE, stagingName } from './restore-names.js';
 import { createNotes, notesFrom, readNotes } from './restore-notes.js';
 import type { RestoreScope } from './restore-scope.js';
+import type { Session } from './session.js';
 import { listTables } from './table-shapes.js';
 
 /** Staging databases that attempts of this restore left. */
@@ -77,29 +79,33 @@ export async function createStaging(scope: RestoreScope, like: Fingerprint | nul
  * Sets AUTO_INCREMENT and sequences to their values at the backup's position: the dump tool reads them later than its snapshot, so that
  * on a busy source it carries greater ones.
  */
-export async function setCounters(scope: RestoreScope, database: string): Promise<void> {
-  const notes = await readNotes(scope.control, database);
-  if (!notes?.counters) return;
-  const tables = new Map((await listTables(scope.control, database)).map((table) => [table.name, table]));
-  for (const { table, next } of notes.counters.autoIncrement) {
+export async function applyCounters(session: Session, database: string, counters: Counters): Promise<void> {
+  const tables = new Map((await listTables(session, database)).map((table) => [table.name, table]));
+  for (const { table, next } of counters.autoIncrement) {
     const found = tables.get(table);
     if (!found || found.autoIncrement === next || !/^\d+$/.test(next)) continue;
-    await scope.control.rows(
+    await session.rows(
       `ALTER TABLE ${quoteIn(database, table)} AUTO_INCREMENT = ${next}`,
       [],
       `Setting the counter of ${table} failed`,
     );
   }
-  for (const { name, lastValue } of notes.counters.sequences) {
+  for (const { name, lastValue } of counters.sequences) {
     if (tables.get(name)?.kind !== 'sequence' || lastValue === null || !/^-?\d+$/.test(lastValue)) continue;
-    const now = await scope.control.value(`SELECT next_not_cached_value FROM ${quoteIn(database, name)}`);
+    const now = await session.value(`SELECT next_not_cached_value FROM ${quoteIn(database, name)}`);
     if (now === lastValue) continue;
-    await scope.control.rows(
+    await session.rows(
       `ALTER SEQUENCE ${quoteIn(database, name)} RESTART ${lastValue}`,
       [],
       `Setting the sequence ${name} failed`,
     );
   }
+}
+
+/** As `applyCounters`, from the notes of a staging database. */
+export async function setCounters(scope: RestoreScope, database: string): Promise<void> {
+  const notes = await readNotes(scope.control, database);
+  if (notes?.counters) await applyCounters(scope.control, database, notes.counters);
 }
 
 /** Every table of a staging database except our own. */

@@ -27,6 +27,12 @@ export class GtidPosition {
   add(gtid: string): void {
     const parsed = parseMariadbGtid(gtid);
     this.last.set(parsed.domain, parsed);
+    this.note(gtid);
+  }
+
+  /** Remembers a server's number without taking it for the domain's last transaction. */
+  note(gtid: string): void {
+    const parsed = parseMariadbGtid(gtid);
     const key = `${parsed.domain}-${parsed.server}`;
     const known = this.greatest.get(key);
     if (known === undefined || known < parsed.number) this.greatest.set(key, parsed.number);
@@ -52,11 +58,15 @@ export class GtidPosition {
     return position;
   }
 
-  /** As the server prints a position: by domain. */
-  toString(): string {
+  /** The last transaction of every domain. */
+  list(): string[] {
     return [...this.last.values()]
       .sort((a, b) => Number(a.domain) - Number(b.domain))
-      .map(({ domain, server, number }) => `${domain}-${server}-${number}`)
-      .join(',');
+      .map(({ domain, server, number }) => `${domain}-${server}-${number}`);
+  }
+
+  /** As the server prints a position. */
+  toString(): string {
+    return this.list().join(',');
   }
 }

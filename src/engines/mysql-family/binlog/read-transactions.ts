@@ -9,13 +9,21 @@ export type BinlogEnd = {
   readonly nextFile: string | null;
 };
 
-/** All transactions of a file in log order; the generator's return value says how far it is whole. Errors as BinlogScanner. */
+/**
+ * All transactions of a file in log order; the generator's return value says how far it is whole. `onChunk` is called before each piece's
+ * transactions are given: what the file says of itself stands before its first one. Errors as BinlogScanner.
+ */
 export async function* readTransactions(
   stream: AsyncIterable<Buffer>,
   options: BinlogScannerOptions,
+  onChunk?: (scanner: BinlogScanner) => void,
 ): AsyncGenerator<BinlogTransaction, BinlogEnd> {
   const scanner = new BinlogScanner(options);
-  for await (const chunk of stream) yield* scanner.push(chunk);
+  for await (const chunk of stream) {
+    const found = scanner.push(chunk);
+    onChunk?.(scanner);
+    yield* found;
+  }
   const { lastCompleteEnd, previous, previousList, nextFile } = scanner;
   return { lastCompleteEnd, previous, previousList, nextFile };
 }

@@ -1,0 +1,49 @@
+import type { LogPosition } from '../../../domain/positions.js';
+import { parseMariadbGtid } from '../binlog/gtid-position.js';
+import { GtidSet } from '../binlog/gtid-set.js';
+import type { Brand } from '../brand.js';
+
+/** `binlog.000012` -> 12: names grow beyond six digits, so that their text does not order them. */
+const fileNumber = (name: string) => Number(/\.(\d+)$/.exec(name)?.[1] ?? 0);
+
+function compareFiles(a: LogPosition, b: LogPosition): number {
+  const files = fileNumber(a.file ?? '') - fileNumber(b.file ?? '');
+  return files === 0 ? Number(a.filePosition ?? 0) - Number(b.filePosition ?? 0) : files;
+}
+
+function compareSets(a: string, b: string): number {
+  const [one, other] = [GtidSet.parse(a), GtidSet.parse(b)];
+  const [holds, isHeld] = [one.includes(other), other.includes(one)];
+  if (holds && isHeld) return 0;
+  return holds ? 1 : -1;
+}
+
+function compareMariadb(a: string, b: string): number {
+  const numbers = new Map(b.split(',').flatMap((text) => (text.trim() === '' ? [] : [entry(text)])));
+  let sign = 0;
+  for (const text of a.split(',')) {
+    if (text.trim() === '') continue;
+    const [domain, number] = entry(text);
+    const other = numbers.get(domain) ?? -1n;
+    numbers.delete(domain);
+    // Before in any domain is before: then something is missing.
+    if (number < other) return -1;
+    if (number > other) sign = 1;
+  }
+  return numbers.size > 0 ? -1 : sign;
+}
+
+function entry(text: string): [string, bigint] {
+  const { domain, number } = parseMariadbGtid(text);
+  return [domain, number];
+}
+
+/**
+ * See ChainEngine.comparePositions. By GTIDs where both have them: they mean the same on every server. Files and offsets decide otherwise,
+ * and between positions with the same GTIDs (a file's end, a statement that is not logged as a transaction).
+ */
+export function comparePositions(kind: Brand['kind'], a: LogPosition, b: LogPosition): number {
+  const compare = kind === 'mysql' ? compareSets : compareMariadb;
+  const order = a.gtidSet === undefined || b.gtidSet === undefined ? 0 : compare(a.gtidSet, b.gtidSet);
+  return order !== 0 || a.file === undefined || b.file === undefined ? order : compareFiles(a, b);
+}

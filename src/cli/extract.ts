@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { loadConfig } from '../config.js';
 import { isTidemarkError, TidemarkError } from '../domain/errors.js';
+import { enginesRoot } from '../platform/installed.js';
 import type { ExtractedFile } from '../storage/extract-backup.js';
 import { extractBackup } from '../storage/extract-backup.js';
 import type { FoundBackup } from '../storage/list-backups.js';
@@ -12,6 +13,7 @@ import type { VerifiedManifest } from '../storage/read-manifest.js';
 import { readManifest } from '../storage/read-manifest.js';
 import { parseDestination } from './extract-destination.js';
 import { collectKeys, extractKeyOpener } from './extract-keys.js';
+import { extractPoint, parsePoint } from './extract-point.js';
 
 type Options = {
   from: string;
@@ -23,6 +25,12 @@ type Options = {
   wrappingKey?: string[];
   backup?: string;
   database?: string;
+  databaseServer?: string;
+  policy?: string;
+  time?: string;
+  position?: string;
+  latest?: boolean;
+  before?: boolean;
   out?: string;
   overwrite?: boolean;
   fingerprint?: boolean;
@@ -46,6 +54,12 @@ export function registerExtract(program: Command): void {
     .option('--wrapping-key <file>', 'a key exported by `tidemark keys export`; may be repeated', append)
     .option('--backup <id>', 'the backup to extract; without it the backups found are listed')
     .option('--database <id>', 'only backups of this database')
+    .option('--database-server <id>', 'the server whose files to write, for --time, --position or --latest')
+    .option('--policy <id>', 'the policy under which they were kept, where there are several')
+    .option('--time <time>', 'everything committed up to this moment of its clock: 2026-01-31T12:00:00.123456Z')
+    .option('--position <position>', 'an LSN, or the GTID of the last transaction wanted')
+    .option('--latest', 'everything that is stored')
+    .option('--before', 'stop short of a transaction exactly at that time or position')
     .option('--out <folder>', 'where the files go (default: ./<backup id>)')
     .option('--overwrite', 'replace files that are there')
     .option('--fingerprint', 'also write the fingerprint of the content')
@@ -57,7 +71,7 @@ export function registerExtract(program: Command): void {
 const append = (value: string, earlier: readonly string[] = []) => [...earlier, value];
 
 async function runExtract(options: Options): Promise<void> {
-  const { home, masterKey } = loadConfig();
+  const { home, masterKey, install } = loadConfig();
   const keys = collectKeys({
     masterKeyFile: options.masterKey,
     wrappingKeyFiles: options.wrappingKey ?? [],
@@ -80,6 +94,18 @@ async function runExtract(options: Options): Promise<void> {
   try {
     const openKey = extractKeyOpener(keys, destination, signal);
     const read = (found: FoundBackup) => readManifest({ destination, ...found, openKey, signal });
+    const target = parsePoint(options);
+    if (target !== null) {
+      const { databaseServer: serverId, policy: policyId = null, out: outDir } = options;
+      if (serverId === undefined || outDir === undefined) {
+        throw new TidemarkError('invalid_request', 'A point in time needs --database-server ID and --out FOLDER.');
+      }
+      const toolRoots = [enginesRoot(install)];
+      console.log(
+        await extractPoint({ destination, openKey, signal }, { serverId, policyId, target, outDir, toolRoots }),
+      );
+      return;
+    }
     const found: FoundBackup[] = [];
     for await (const backup of listBackups({ destination, signal })) {
       if (options.database === undefined || backup.ownerId === options.database) found.push(backup);

@@ -118,7 +118,8 @@ export function planBackup(input: PlanInput, backupId: string): RecoveryPlan {
     { kind: 'position', position: '', before: false },
     wanted.endPosition,
   );
-  return { backupIds: base.path.map((backup) => backup.id), target, log: { ...range, cutAt } };
+  const end = cutAt === null ? range.end : wanted.endPosition;
+  return { backupIds: base.path.map((backup) => backup.id), target, log: { ...range, end, cutAt } };
 }
 
 function chooseBase(
@@ -133,16 +134,17 @@ function chooseBase(
       return bases[0] ?? null;
     case 'time': {
       const wanted = Date.parse(target.time);
-      const fits = bases.find(
-        ({ base, run }) =>
-          Date.parse(base.tip.takenAt) <= wanted && run?.coversTo != null && wanted <= Date.parse(run.coversTo),
-      );
+      const covered = bases.filter(({ run }) => run?.coversTo != null && wanted <= Date.parse(run.coversTo));
+      // Times are kept to the millisecond: a backup of the same one may have ended a little later than the point.
+      const fits =
+        covered.find(({ base }) => Date.parse(base.tip.takenAt) < wanted) ??
+        covered.find(({ base }) => Date.parse(base.tip.takenAt) === wanted);
       // A base outside every stretch of log is that one point.
       return fits ?? bases.find(({ base, run }) => run === null && Date.parse(base.tip.takenAt) === wanted) ?? null;
     }
     case 'position': {
       const wanted = parsePosition(target.position);
-      // A GTID says nothing of its place in the log: the newest base that is old enough is found by the caller's engine.
+      // A GTID says nothing of its place in the log: the caller has left out the backups that hold it already.
       if (wanted === null) return bases.find(({ run }) => run !== null) ?? null;
       return (
         bases.find(

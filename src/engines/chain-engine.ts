@@ -28,6 +28,15 @@ export interface ChainEngine {
     context: EngineContext,
     options: { readonly slot: string },
   ): Promise<ArchiveSetup>;
+  /**
+   * Makes a registered replica keep its log from `position` on as well, so that the archive can go on there when it is promoted. Called
+   * again and again with what is stored by then. Absent: this engine's replicas keep their log by themselves.
+   */
+  holdLog?(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: { readonly slot: string; readonly position: LogPosition },
+  ): Promise<void>;
   /** Takes back what `configureArchive` made. Idempotent; an object that is gone already is a success. */
   releaseArchive(
     connection: DatabaseConnection,
@@ -70,6 +79,11 @@ export interface ChainEngine {
    * when the target was not reached (a gap, a log that ends before it), `sandbox_failed` otherwise.
    */
   recover(context: EngineContext, options: RecoverOptions): Promise<Sandbox>;
+  /**
+   * Writes the server's own files into `dir`, set up to recover to the target when somebody starts them on a host of their own: the fast
+   * way for big servers, and one that needs no Tidemark. `logDir` lies where it will be read. Answers what to run, as the text of a README.
+   */
+  writeFiles?(context: EngineContext, options: RecoverOptions): Promise<{ readonly readme: string }>;
 }
 
 export type ServerReadiness = {

@@ -111,9 +111,13 @@ async function followWhileWanted(
         outcome = isCancellation(error) ? { state: 'ended' } : { state: 'failed', error: toRunError(error) };
       },
     );
-  await watch(chainId, wish, wakes, () => outcome !== null);
-  if (outcome === null) following.cancel();
-  await CancellationScope.nonCancellable(() => ended);
+  try {
+    await watch(chainId, wish, wakes, () => outcome !== null);
+  } finally {
+    if (outcome === null) following.cancel();
+    // Also when the entity itself is cancelled: it closes after its receiver has.
+    await CancellationScope.nonCancellable(() => ended);
+  }
   return outcome ?? { state: 'ended' };
 }
 

@@ -20,6 +20,8 @@ const labels = { databaseName: 'shop', planName: 'nightly' };
 const backupInput = { backupId: 'bkp_recorded', trigger: 'manual', labels };
 const summary = { bytes: 1000, storedBytes: 400, tables: 2, rows: '10', location: 's3://bucket', adopted: false };
 const many = (prefix: string, count: number) => Array.from({ length: count }, (_, index) => `${prefix}_${index}`);
+const archiveInput = { chainId: 'chn_recorded', labels: { serverName: 'db', policyName: 'nightly' } };
+const wish = { wanted: true, held: true, policyId: 'pol_recorded', serverId: 'srv_recorded', settings: 'a' };
 const cancel = (handle: WorkflowHandle) => handle.cancel();
 
 export const recordedRuns: readonly RecordedRun[] = [
@@ -96,6 +98,55 @@ export const recordedRuns: readonly RecordedRun[] = [
     type: 'restore',
     args: [{ restoreId: 'rst_recorded', labels }],
     script: { prepareRestore: [failure('database_unreachable'), { state: 'swapping' }] },
+  },
+  {
+    name: 'restore-recovered',
+    type: 'restore',
+    args: [{ restoreId: 'rst_recorded', labels }],
+    script: {
+      prepareRestore: [
+        {
+          state: 'ready',
+          way: 'staged',
+          targetExists: true,
+          bytes: 1000,
+          estimatedBytes: 1500,
+          place: 'shop on db:5432',
+          recovery: 'bkp_recorded, log slices 1 to 9',
+        },
+      ],
+      recoverIntoStaging: [
+        failure('sandbox_failed'),
+        afterWork(4_000, {
+          stagingName: 'tm_stage_rst_recorded_2',
+          comparison: { tables: 2, rows: '10' },
+          lastApplied: { position: '0/1A2B', at: '2026-01-01T12:00:00.000Z' },
+          firstRefused: null,
+        }),
+      ],
+    },
+  },
+  {
+    name: 'archive-interrupted',
+    type: 'archive',
+    args: [archiveInput],
+    script: {
+      readArchive: [wish, wish, wish, wish, { ...wish, wanted: false }],
+      followLog: [
+        failure('worker_lost'),
+        failure('destination_unreachable'),
+        { ended: 'gap', error: { code: 'log_gap', message: 'gone' }, to: { lsn: '0/2' } },
+        untilCancelled,
+      ],
+      releaseSource: [failure('database_unreachable'), { left: 0 }],
+    },
+    interrupt: {
+      during: 'noteGap',
+      act: async (handle) => {
+        await new Promise((resolve) => setTimeout(resolve, 2_000));
+        await handle.signal('wake');
+      },
+    },
   },
   {
     name: 'revert-retried',

@@ -59,5 +59,6 @@ export async function serve<T>(
   };
   const control = await Worker.create({ ...shared, taskQueue: taskQueues.control, workflowBundle: bundle });
   const data = await Worker.create({ ...shared, taskQueue: taskQueues.data });
-  return await control.runUntil(data.runUntil(act));
+  const stream = await Worker.create({ ...shared, taskQueue: taskQueues.stream });
+  return await control.runUntil(data.runUntil(stream.runUntil(act)));
 }

@@ -52,7 +52,9 @@ export async function chooseSource(deps: ActivityDeps, step: Step, chain: Archiv
   for (const database of replicas) {
     const connection = await findPromoted(deps, step, chain, database);
     if (connection === null) continue;
-    await engine.configureArchive(connection, engineContext(deps, step), { slot: chain.slotName });
+    if (chain.archiveWanted) {
+      await engine.configureArchive(connection, engineContext(deps, step), { slot: chain.slotName });
+    }
     return { database, connection, engine, promoted: database.id !== chain.sourceDatabaseId };
   }
   throw failure;

@@ -13,6 +13,7 @@ import {
   insertSlices,
 } from '../../catalog/runs/slices.js';
 import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
+import type { LogPosition } from '../../domain/positions.js';
 import type { LogFollower, LogFollowerOptions } from '../../engines/log-follower.js';
 import { followLog as follow } from '../../recovery/follow-log.js';
 import { LARGE_SLICE } from '../../recovery/merge-slices.js';
@@ -23,7 +24,7 @@ import type { SliceKeys, StoredSlice } from '../../storage/slice-record.js';
 import type { Activities, FollowResult } from '../../workflows/activity-types.js';
 import { assertMounted } from '../assert-mounted.js';
 import type { ActivityDeps } from '../deps.js';
-import { engineContext, keyOpener, keysOf, openStore } from '../open-run.js';
+import { connectionOf, engineContext, keyOpener, keysOf, openStore } from '../open-run.js';
 import type { Step } from '../run-step.js';
 import { runStep } from '../run-step.js';
 import type { ArchiveSource } from './choose-source.js';
@@ -40,8 +41,9 @@ const SPOOL_LIMIT = 4 * 1024 ** 3;
 /** A receiver that does not reach the source for this long is shown as an error; where there are replicas, one may have been promoted. */
 const SILENT_MS = 20_000;
 const SWITCH_MS = 60_000;
-/** How often superseded slices are looked for. */
+/** How often superseded slices are looked for, and replicas are told what is stored. */
 const TIDY_MS = 5 * 60_000;
+const HOLD_MS = 60_000;
 
 type Following = {
   readonly deps: ActivityDeps;
@@ -118,7 +120,7 @@ type Stored = {
 async function readStored(work: Following): Promise<Stored> {
   const { deps, chain, epoch, token, store } = work;
   const { catalog } = deps;
-  const row = await findLastSlice(catalog, chain.id, epoch);
+  const row = await findLastSlice(catalog.prisma, chain.id, epoch);
   const [noted] = row === null ? [] : await readRecords(store, [row.recordKey]);
   const unnoted = await findUnnoted(store, noted ?? null);
   if (unnoted.length > 0) {
@@ -151,7 +153,8 @@ async function followUntilEnd(
 ): Promise<FollowResult> {
   const { deps, step, chain, epoch, token, store, keys } = work;
   const { catalog, faults, logger } = deps;
-  const watch = new Watch(work);
+  const watch = new Watch(work, source);
+  watch.stored = stored.last?.record.endPosition ?? null;
   await follow({
     follower,
     store,
@@ -167,6 +170,7 @@ async function followUntilEnd(
       await faults.reach('slice-stored', step.signal);
       await insertSlices(catalog, { chainId: chain.id, epoch, token }, [rowOf(slice)]);
       await faults.reach('slice-noted', step.signal);
+      watch.stored = slice.record.endPosition;
       step.report({ step: 'follow-log', file: slice.record.file, seq: slice.record.seq });
     },
     onCovered: (coveredTo) => writeArchiveFacts(catalog, chain.id, token, { coveredTo }),
@@ -178,19 +182,25 @@ async function followUntilEnd(
 
 /** Shows how the receiver fares, and does the small chores of a running archive. */
 class Watch {
+  /** To here the log is stored. */
+  stored: LogPosition | null = null;
   private shown: 'following' | 'error' | null = null;
   private connectedAt = Date.now();
-  private tidiedAt = Date.now();
-  private tidying = false;
+  private readonly tidy: Chore;
+  private readonly hold: Chore;
   private readonly work: Following;
 
-  constructor(work: Following) {
+  constructor(work: Following, source: ArchiveSource) {
     this.work = work;
+    const { deps, chain, store } = work;
+    this.tidy = new Chore(work, TIDY_MS, 'replaced slices stay for now', () => dropSuperseded(deps, chain.id, store));
+    this.hold = new Chore(work, HOLD_MS, 'a replica does not hold its log', () => this.holdReplicas(source));
   }
 
   async look(state: ReturnType<LogFollower['state']>): Promise<void> {
     const now = Date.now();
-    this.tidy(now);
+    this.tidy.look(now);
+    this.hold.look(now);
     if (state.connected) this.connectedAt = now;
     const silent = now - this.connectedAt;
     if (state.connected) await this.show('following', null);
@@ -213,15 +223,43 @@ class Watch {
     this.shown = status;
   }
 
-  private tidy(now: number): void {
-    if (this.tidying || now - this.tidiedAt < TIDY_MS) return;
-    this.tidying = true;
-    this.tidiedAt = now;
-    const { deps, chain, store } = this.work;
-    dropSuperseded(deps, chain.id, store)
-      .catch((error: unknown) => deps.logger.warn({ err: error, chainId: chain.id }, 'replaced slices stay for now'))
+  /** Replicas that may take the source's place keep their log as well, as far back as the store needs it. */
+  private async holdReplicas({ engine, database }: ArchiveSource): Promise<void> {
+    const { deps, step, chain } = this.work;
+    if (engine.holdLog === undefined || this.stored === null) return;
+    for (const replica of replicasOf(chain)) {
+      if (replica.id === database.id) continue;
+      const connection = await connectionOf(deps, replica);
+      await engine.holdLog(connection, engineContext(deps, step), { slot: chain.slotName, position: this.stored });
+    }
+  }
+}
+
+/** Something done now and then beside the following, which goes on whatever becomes of it. */
+class Chore {
+  private doneAt: number | null = null;
+  private busy = false;
+  private readonly work: Following;
+  private readonly everyMs: number;
+  private readonly failing: string;
+  private readonly act: () => Promise<unknown>;
+
+  constructor(work: Following, everyMs: number, failing: string, act: () => Promise<unknown>) {
+    this.work = work;
+    this.everyMs = everyMs;
+    this.failing = failing;
+    this.act = act;
+  }
+
+  look(now: number): void {
+    if (this.busy || (this.doneAt !== null && now - this.doneAt < this.everyMs)) return;
+    this.busy = true;
+    this.doneAt = now;
+    const { deps, chain } = this.work;
+    this.act()
+      .catch((error: unknown) => deps.logger.warn({ err: error, chainId: chain.id }, this.failing))
       .finally(() => {
-        this.tidying = false;
+        this.busy = false;
       });
   }
 }

@@ -33,9 +33,10 @@ export function noteGap(deps: ActivityDeps): Activities['noteGap'] {
         chainId,
         kind: 'full',
         trigger: 'schedule',
-        scheduledFor: new Date(),
+        // Asked again after a crash, the same gap gets the same full.
+        scheduledFor: gap.notedAt,
       });
-      return { noted: true, backupId: 'backupId' in claimed ? claimed.backupId : null };
+      return { noted: gap.isNew, backupId: claimed.backupId };
     });
 }
 

@@ -3,11 +3,13 @@ import { readPlanInput } from '../../catalog/runs/recovery-window.js';
 import type { RestoreRun } from '../../catalog/runs/restore-run.js';
 import { writeRestoreFacts } from '../../catalog/runs/restore-run.js';
 import { findSlicesInRange } from '../../catalog/runs/slices.js';
+import type { EngineKind } from '../../domain/engine-kinds.js';
 import { TidemarkError } from '../../domain/errors.js';
 import type { RecoveryPlan } from '../../domain/recovery-plan.js';
 import { planBackup, planPoint, pointText } from '../../domain/recovery-plan.js';
 import type { RecoveryTarget } from '../../domain/recovery-target.js';
 import { assertNotOriginal, assertSpace, decideWay, estimateSpace } from '../../recovery/decide-way.js';
+import { leaveOutLater } from '../../recovery/leave-out-later.js';
 import type { RestorePreparation } from '../../workflows/activity-types.js';
 import type { ActivityDeps } from '../deps.js';
 import { withTarget } from '../open-restore.js';
@@ -87,7 +89,9 @@ export function requireChain(run: RestoreRun): string {
 async function planOf(deps: ActivityDeps, run: RestoreRun, chainId: string): Promise<RecoveryPlan> {
   const input = await readPlanInput(deps.catalog, chainId);
   const point = pointOf(run);
-  return point === null ? planBackup(input, run.backupId) : planPoint(input, targetOf(point));
+  if (point === null) return planBackup(input, run.backupId);
+  const target = targetOf(point);
+  return planPoint(leaveOutLater(input, run.database.engine as EngineKind, target), target);
 }
 
 /** For people: `bkp_1 and 1 more, then 12 log slices, up to …`. */

@@ -118,15 +118,18 @@ export async function noteArchiveStopped(catalog: Catalog, chainId: string): Pro
 
 export type NotedGap = {
   readonly gapId: string;
+  /** False: it was noted before, and nothing has been stored since. */
+  readonly isNew: boolean;
   readonly policyId: string;
-  readonly serverId: string;
   readonly databaseIds: readonly string[];
   readonly from: Date | null;
+  readonly notedAt: Date;
 };
 
 /**
- * A part of the log is lost: notes the range, begins the next epoch and marks the attachments. Null when the present epoch holds nothing:
- * then nothing continuous is broken, and a source that loses its log again and again makes one gap, not hundreds.
+ * A part of the log is lost: notes the range, begins the next epoch and marks the attachments. While the new epoch holds nothing this is the
+ * same gap, asked again: a source that loses its log again and again makes one gap, not hundreds. Null when nothing was ever stored: then
+ * nothing is broken.
  */
 export async function insertGap(
   catalog: Catalog,
@@ -134,44 +137,47 @@ export async function insertGap(
   reason: { code: string; message: string },
   to: LogPosition | null,
 ): Promise<NotedGap | null> {
-  const chain = await catalog.prisma.chain.findUniqueOrThrow({ where: { id: chainId } });
-  const last = await findLastSlice(catalog, chainId, chain.archiveEpoch);
-  const gapId = newId('gap');
   return await catalog.prisma.$transaction(async (tx) => {
+    await tx.$queryRaw`select id from "Chain" where id = ${chainId} for update`;
+    const chain = await tx.chain.findUniqueOrThrow({ where: { id: chainId } });
+    const { policyId, archiveEpoch: epoch, coveredTo } = chain;
     const attachments = await tx.attachment.findMany({ where: { chainId, ...attached }, select: { databaseId: true } });
+    const databaseIds = attachments.map((one) => one.databaseId);
     await tx.attachment.updateMany({
       where: { chainId, ...attached, pitrStatus: { not: 'disabled' } },
       data: { pitrStatus: 'error', pitrError: toJson(reason) },
     });
-    if (last === null) return null;
-    const { count } = await tx.chain.updateMany({
-      where: { id: chainId, archiveEpoch: chain.archiveEpoch },
-      // What was covered was covered of the old epoch; its slices say so.
-      data: { archiveEpoch: { increment: 1 }, archiveToken: { increment: 1 }, coveredTo: null },
-    });
-    if (count !== 1) return null;
-    await tx.logGap.create({
+    const last = await findLastSlice(tx, chainId, epoch);
+    if (last === null) {
+      const before = await tx.logGap.findFirst({
+        where: { chainId, epoch: epoch - 1 },
+        orderBy: { createdAt: 'desc' },
+      });
+      if (before === null) return null;
+      return { gapId: before.id, isNew: false, policyId, databaseIds, from: before.from, notedAt: before.createdAt };
+    }
+    const from = coveredTo ?? last.coversTo;
+    const gap = await tx.logGap.create({
       data: {
-        id: gapId,
+        id: newId('gap'),
         chainId,
-        epoch: chain.archiveEpoch,
-        fromPosition: toJson(last.endPosition as LogPosition),
+        epoch,
+        fromPosition: toJson(last.endPosition),
         toPosition: to === null ? noJson : toJson(to),
-        from: chain.coveredTo ?? last.coversTo,
+        from,
         reason: toJson(reason),
       },
     });
     // An idle source is covered further than its last slice tells.
-    if (chain.coveredTo !== null && (last.coversTo === null || last.coversTo < chain.coveredTo)) {
-      await tx.logSlice.update({ where: { id: last.id }, data: { coversTo: chain.coveredTo } });
+    if (coveredTo !== null && (last.coversTo === null || last.coversTo < coveredTo)) {
+      await tx.logSlice.update({ where: { id: last.id }, data: { coversTo: coveredTo } });
     }
-    return {
-      gapId,
-      policyId: chain.policyId,
-      serverId: chain.serverId,
-      databaseIds: attachments.map((one) => one.databaseId),
-      from: chain.coveredTo ?? last.coversTo,
-    };
+    await tx.chain.update({
+      where: { id: chainId },
+      // What was covered was covered of the old epoch; its slices say so.
+      data: { archiveEpoch: { increment: 1 }, archiveToken: { increment: 1 }, coveredTo: null },
+    });
+    return { gapId: gap.id, isNew: true, policyId, databaseIds, from, notedAt: gap.createdAt };
   });
 }
 

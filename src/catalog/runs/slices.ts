@@ -2,7 +2,7 @@ import { TidemarkError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
 import type { LogPosition } from '../../domain/positions.js';
 import type { PlanSlice } from '../../domain/recovery-plan.js';
-import type { Catalog } from '../client.js';
+import type { Catalog, CatalogQueries } from '../client.js';
 import { noJson, toJson } from './run-json.js';
 
 /** Rows of log slices. Whoever writes them holds the chain's newest archive token. */
@@ -86,8 +86,8 @@ export function fencedArchive(chainId: string): TidemarkError {
 }
 
 /** The newest slice of an epoch by its numbers, superseded ones too: the next one names it. */
-export async function findLastSlice(catalog: Catalog, chainId: string, epoch: number) {
-  return await catalog.prisma.logSlice.findFirst({
+export async function findLastSlice(queries: CatalogQueries, chainId: string, epoch: number) {
+  return await queries.logSlice.findFirst({
     where: { chainId, epoch },
     orderBy: [{ seq: 'desc' }, { fromSeq: 'asc' }],
   });

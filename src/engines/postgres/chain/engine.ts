@@ -1,6 +1,7 @@
 import type { ChainEngine } from '../../chain-engine.js';
 import { comparePositions } from '../archive/compare-positions.js';
 import { configureArchive } from '../archive/configure-archive.js';
+import { holdLog } from '../archive/hold-log.js';
 import { openFollower } from '../archive/open-follower.js';
 import { readLogEnd } from '../archive/read-log-end.js';
 import { releaseArchive } from '../archive/release-archive.js';
@@ -9,12 +10,14 @@ import { openFull } from './open-full.js';
 import { openIncremental } from './open-incremental.js';
 import { INCREMENTAL_FROM } from './programs.js';
 import { recover } from './recover.js';
+import { writeFiles } from './write-files.js';
 
 export const postgresChainEngine: ChainEngine = {
   kind: 'postgresql',
   incrementalKind: (server) => (Number(server.major) >= INCREMENTAL_FROM ? 'physical' : 'log'),
   inspectServer,
   configureArchive,
+  holdLog,
   releaseArchive,
   openFull,
   openIncremental,
@@ -22,4 +25,5 @@ export const postgresChainEngine: ChainEngine = {
   readLogEnd,
   comparePositions,
   recover,
+  writeFiles,
 };

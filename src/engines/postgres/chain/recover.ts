@@ -11,7 +11,7 @@ import { formatLsn, historyName, parseLsn } from '../archive/wal-names.js';
 import type { SandboxPlace } from './build-data.js';
 import { buildData, makeOwnDir } from './build-data.js';
 import type { StoredLog } from './log-continuity.js';
-import { isWholeLogApplied, requireStoredLog } from './log-continuity.js';
+import { isWholeLogApplied, readPreviousRecord, requireStoredLog } from './log-continuity.js';
 import { openSandbox } from './open-sandbox.js';
 import { findSandboxPrograms } from './programs.js';
 import { readPosition, recoveryTargetSettings, requireAfterBackup, toMicroseconds } from './recovery-settings.js';
@@ -113,12 +113,11 @@ export async function recover(context: EngineContext, options: RecoverOptions): 
       { configFile, localePath, superuser: newest.cluster.superuser || null },
       context,
     );
-    const stopped = running.log.stopped && options.target.kind !== 'end_of_backup';
     return {
       connection: sandbox.connection as DatabaseConnection,
       databases: sandbox.databases,
-      lastApplied: running.log.lastApplied(),
-      firstRefused: stopped ? firstRefused(options, running, reached) : null,
+      lastApplied: lastApplied(log, running),
+      firstRefused: firstRefused(running),
       close: sandbox.close,
     };
   } catch (error) {
@@ -202,7 +201,7 @@ function disarm(place: SandboxPlace): void {
 }
 
 /** Exactly the timeline of the log's end; newer ones in the archive belong to a later history. */
-function timelineSetting(newest: RecoverableBackup, log: StoredLog | null): Record<string, string> {
+export function timelineSetting(newest: RecoverableBackup, log: StoredLog | null): Record<string, string> {
   if (log === null || log.timeline === newest.endPosition.timeline) return { recovery_target_timeline: 'current' };
   return { recovery_target_timeline: String(log.timeline) };
 }
@@ -224,7 +223,7 @@ function readReached(place: SandboxPlace, running: RunningSandbox): bigint {
 function requireReached(options: RecoverOptions, log: StoredLog, running: RunningSandbox, reached: bigint): void {
   const { target } = options;
   const last = running.log.lastCompletedAt;
-  if (running.log.stopped) {
+  if (running.log.stopped !== null) {
     // The server stops at the end of the backup at the earliest, even when later commits are in it.
     if (target.kind === 'time' && last !== null && toMicroseconds(last) > toMicroseconds(target.time))
       throw new TidemarkError(
@@ -239,8 +238,17 @@ function requireReached(options: RecoverOptions, log: StoredLog, running: Runnin
     );
 }
 
-function firstRefused(options: RecoverOptions, running: RunningSandbox, reached: bigint): StopPoint | null {
-  // After a position (inclusive) nothing was looked at that was refused.
-  if (options.target.kind === 'position' && !options.target.before) return null;
-  return { position: formatLsn(reached), at: running.log.refusedAt };
+/** The last record that was replayed: given as a position it leads to the same state again. */
+function lastApplied(log: StoredLog | null, { log: words }: RunningSandbox): StopPoint {
+  let position = words.redoDone;
+  if (words.stopped === 'before' && log !== null && position !== null) {
+    const previous = readPreviousRecord(log, parseLsn(position));
+    position = previous === null ? null : formatLsn(previous);
+  }
+  return { position, at: words.lastCompletedAt };
+}
+
+/** Where it stopped before a record; after one nothing was looked at that was refused. */
+function firstRefused({ log: words }: RunningSandbox): StopPoint | null {
+  return words.stopped === 'before' ? { position: words.redoDone, at: words.refusedAt } : null;
 }

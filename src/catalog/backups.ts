@@ -7,7 +7,7 @@ import { afterKeyset, cutPage, newestFirst, readCursor } from './paging.js';
 import type { Viewer } from './scope.js';
 import { containsText, timeRange } from './scope.js';
 
-const include = { database: true, plan: true, destination: true } as const;
+const include = { database: true, plan: true, policy: true, destination: true } as const;
 export type BackupRow = Prisma.BackupGetPayload<{ include: typeof include }>;
 
 export type NewBackup = {
@@ -32,10 +32,15 @@ export async function findActiveRun(queries: CatalogQueries, databaseId: string)
   return await queries.backup.findUnique({ where: { activeKey: databaseId }, select: { id: true } });
 }
 
+/** Fulls and incrementals hold a whole server: they are of every database that is or was attached to their chain. */
+const ofDatabase = (database: Prisma.DatabaseWhereInput): Prisma.BackupWhereInput => ({
+  OR: [{ database }, { chain: { attachments: { some: { database } } } }],
+});
+
 /** A backup belongs to the owner of its database, also after the database was deleted. */
 const visible = (viewer: Viewer): Prisma.BackupWhereInput => ({
   deletedAt: null,
-  ...(viewer.role === 'admin' ? {} : { database: { ownerId: viewer.userId } }),
+  ...(viewer.role === 'admin' ? {} : ofDatabase({ ownerId: viewer.userId })),
 });
 
 export async function findBackup(queries: CatalogQueries, viewer: Viewer, id: string): Promise<BackupRow | null> {
@@ -58,10 +63,18 @@ export async function findBackups(queries: CatalogQueries, viewer: Viewer, query
         afterKeyset(readCursor(page)),
         text === undefined
           ? {}
-          : { OR: [{ label: text }, { id: text }, { database: { name: text } }, { plan: { name: text } }] },
+          : {
+              OR: [
+                { label: text },
+                { id: text },
+                { database: { name: text } },
+                { plan: { name: text } },
+                { policy: { name: text } },
+              ],
+            },
         range === undefined ? {} : { createdAt: range },
+        query.databaseId === undefined ? {} : ofDatabase({ id: query.databaseId }),
       ],
-      ...(query.databaseId === undefined ? {} : { databaseId: query.databaseId }),
       ...(query.planId === undefined ? {} : { planId: query.planId }),
       ...(query.policyId === undefined ? {} : { policyId: query.policyId }),
       ...(query.kind === undefined ? {} : { kind: query.kind }),
@@ -88,16 +101,33 @@ export async function requestBackupDeletion(queries: CatalogQueries, id: string)
   return await queries.backup.update({ where: { id }, data: { deleteRequestedAt: new Date() }, include });
 }
 
+/** As `requestBackupDeletion`, of the backups that go with another one. */
+export async function requestBackupDeletions(queries: CatalogQueries, ids: readonly string[]): Promise<void> {
+  await queries.backup.updateMany({
+    where: { id: { in: [...ids] }, deleteRequestedAt: null },
+    data: { deleteRequestedAt: new Date() },
+  });
+}
+
 /** For a backup without objects: nothing remote is left to do. */
 export async function markBackupDeleted(queries: CatalogQueries, id: string): Promise<void> {
   const now = new Date();
   await queries.backup.update({ where: { id }, data: { deleteRequestedAt: now, deletedAt: now } });
 }
 
-/** Restores that read a backup right now. */
-export async function findRestoresReading(queries: CatalogQueries, backupId: string): Promise<string[]> {
+/**
+ * Restores that read a backup right now. One from a chain may read anything of it: which backups and which log is decided when it has
+ * begun.
+ */
+export async function findRestoresReading(
+  queries: CatalogQueries,
+  backup: { id: string; chainId: string | null },
+): Promise<string[]> {
   const rows = await queries.restore.findMany({
-    where: { backupId, status: { in: ['pending', 'in_progress'] } },
+    where: {
+      status: { in: ['pending', 'in_progress'] },
+      ...(backup.chainId === null ? { backupId: backup.id } : { backup: { chainId: backup.chainId } }),
+    },
     select: { id: true },
   });
   return rows.map((row) => row.id);

@@ -8,7 +8,11 @@ import { afterKeyset, cutPage, newestFirst, readCursor } from './paging.js';
 import type { Viewer } from './scope.js';
 import { containsText, ownedBy } from './scope.js';
 
-const include = { server: true } as const;
+const include = {
+  server: true,
+  // The policy it is under now, if any: `activeKey` is unique.
+  attachments: { where: { activeKey: { not: null } }, take: 1 },
+} as const satisfies Prisma.DatabaseInclude;
 export type DatabaseRow = Prisma.DatabaseGetPayload<{ include: typeof include }>;
 
 export type NewDatabase = {
@@ -87,10 +91,11 @@ export async function markDatabaseDeleted(queries: CatalogQueries, id: string): 
   await queries.database.update({ where: { id }, data: { deletedAt: new Date() } });
 }
 
-/** Ids that keep a database from being deleted: plans, replicas, runs under way, restores that use its credentials. */
+/** Ids that keep a database from being deleted: its attachment, plans, replicas, runs under way, restores that use its credentials. */
 export async function findDatabaseReferences(queries: CatalogQueries, id: string): Promise<string[]> {
   const active = { in: ['pending', 'in_progress'] };
   // One after the other: they share the connection of the transaction.
+  const attachments = await queries.attachment.findMany({ where: { activeKey: id }, select: { id: true } });
   const plans = await queries.plan.findMany({
     where: { databaseId: id, deletedAt: null },
     select: { id: true },
@@ -119,5 +124,5 @@ export async function findDatabaseReferences(queries: CatalogQueries, id: string
     select: { id: true },
     take: 100,
   });
-  return [...plans, ...replicas, ...backups, ...restores].map((row) => row.id);
+  return [...attachments, ...plans, ...replicas, ...backups, ...restores].map((row) => row.id);
 }

@@ -80,13 +80,18 @@ export async function markDestinationDeleted(queries: CatalogQueries, id: string
 }
 
 /**
- * Ids that keep a destination from being deleted: plans, runs under way, deletions under way. Stored backups do not: their objects
+ * Ids that keep a destination from being deleted: plans, policies, runs under way, deletions under way. Stored backups do not: their objects
  * stay, and a restore of one answers `destination_deleted`.
  */
 export async function findDestinationReferences(queries: CatalogQueries, id: string): Promise<string[]> {
   const active = { in: ['pending', 'in_progress'] };
   // One after the other: they share the connection of the transaction.
   const plans = await queries.plan.findMany({
+    where: { destinationId: id, deletedAt: null },
+    select: { id: true },
+    take: 100,
+  });
+  const policies = await queries.policy.findMany({
     where: { destinationId: id, deletedAt: null },
     select: { id: true },
     take: 100,
@@ -105,7 +110,7 @@ export async function findDestinationReferences(queries: CatalogQueries, id: str
     select: { id: true },
     take: 100,
   });
-  return [...plans, ...backups, ...restores].map((row) => row.id);
+  return [...plans, ...policies, ...backups, ...restores].map((row) => row.id);
 }
 
 /** Ids of backups that lie in a destination, up to 100: while there are any, its place cannot change. */

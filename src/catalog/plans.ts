@@ -1,5 +1,5 @@
 import type { ListPlansQuery } from '../domain/schemas/plans.js';
-import type { PlanStatus } from '../domain/statuses.js';
+import type { PlanOrigin, PlanStatus } from '../domain/statuses.js';
 import type { CatalogQueries } from './client.js';
 import type { Prisma } from './generated/client.js';
 import { jsonColumn, jsonObject } from './json.js';
@@ -21,6 +21,8 @@ export type NewPlan = {
   encryption: boolean;
   keyId: string | null;
   ownerId: string;
+  /** `daily`: the one daily schedule of a database, kept as a plan. */
+  origin?: PlanOrigin;
 };
 
 export async function insertPlan(queries: CatalogQueries, data: NewPlan): Promise<PlanRow> {
@@ -32,6 +34,11 @@ export async function insertPlan(queries: CatalogQueries, data: NewPlan): Promis
 
 export async function findPlan(queries: CatalogQueries, viewer: Viewer, id: string): Promise<PlanRow | null> {
   return await queries.plan.findFirst({ where: { id, deletedAt: null, ...ownedBy(viewer) }, include });
+}
+
+/** The one daily schedule that a database may have, as the plan it is kept as. */
+export async function findDailyPlan(queries: CatalogQueries, databaseId: string): Promise<PlanRow | null> {
+  return await queries.plan.findFirst({ where: { databaseId, origin: 'daily', deletedAt: null }, include });
 }
 
 export async function lockPlan(queries: CatalogQueries, id: string): Promise<void> {

@@ -1,4 +1,5 @@
 import type { RecordedError } from '../domain/errors.js';
+import { findExistingChains } from './chains.js';
 import type { CatalogQueries } from './client.js';
 import { Prisma } from './generated/client.js';
 
@@ -8,13 +9,17 @@ const active = { in: ['pending', 'in_progress'] };
 const labels = { database: { select: { name: true } }, plan: { select: { name: true } } } as const;
 
 export async function findActiveBackups(queries: CatalogQueries) {
-  return await queries.backup.findMany({ where: { status: active }, include: labels, orderBy: { createdAt: 'asc' } });
+  return await queries.backup.findMany({
+    where: { status: active },
+    include: { ...labels, chain: { include: { policy: true, server: true } } },
+    orderBy: { createdAt: 'asc' },
+  });
 }
 
 export async function findActiveRestores(queries: CatalogQueries) {
   return await queries.restore.findMany({
     where: { status: active },
-    include: { backup: { include: labels } },
+    include: { database: labels.database, backup: { include: { plan: labels.plan } } },
     orderBy: { createdAt: 'asc' },
   });
 }
@@ -23,7 +28,7 @@ export async function findActiveRestores(queries: CatalogQueries) {
 export async function findActiveReverts(queries: CatalogQueries) {
   return await queries.restore.findMany({
     where: { status: 'completed', activeKey: { not: null } },
-    include: { backup: { include: labels } },
+    include: { database: labels.database, backup: { include: { plan: labels.plan } } },
     orderBy: { createdAt: 'asc' },
   });
 }
@@ -45,16 +50,21 @@ export async function findUnfinishedDeletions(queries: CatalogQueries, since: Da
   });
 }
 
-/** Which of these ids have a row. */
-export async function findExistingRuns(
-  queries: CatalogQueries,
-  ids: { backups: readonly string[]; restores: readonly string[] },
-): Promise<Set<string>> {
-  const [backups, restores] = await Promise.all([
-    queries.backup.findMany({ where: { id: { in: [...ids.backups] } }, select: { id: true } }),
-    queries.restore.findMany({ where: { id: { in: [...ids.restores] } }, select: { id: true } }),
+/** Which of these ids have a row, whatever they name; the entities of a chain are named `<policyId>/<serverId>`. */
+export async function findExistingRuns(queries: CatalogQueries, ids: readonly string[]): Promise<Set<string>> {
+  const found = { where: { id: { in: ids.filter((id) => !id.includes('/')) } }, select: { id: true } };
+  const rows = await Promise.all([
+    queries.backup.findMany(found),
+    queries.restore.findMany(found),
+    queries.attachment.findMany(found),
+    queries.notification.findMany(found),
+    queries.sourceCleanup.findMany(found),
   ]);
-  return new Set([...backups, ...restores].map((row) => row.id));
+  const chains = await findExistingChains(
+    queries,
+    ids.filter((id) => id.includes('/')),
+  );
+  return new Set([...rows.flat().map((row) => row.id), ...chains]);
 }
 
 export type Settlement = { status: 'failed' | 'cancelled'; error: RecordedError };

@@ -7,7 +7,7 @@ import { afterKeyset, cutPage, newestFirst, readCursor } from './paging.js';
 import type { Viewer } from './scope.js';
 import { timeRange } from './scope.js';
 
-const include = { backup: { include: { database: true, plan: true } } } as const;
+const include = { database: true, backup: { include: { plan: true } } } as const;
 export type RestoreRow = Prisma.RestoreGetPayload<{ include: typeof include }>;
 
 export type NewRestore = {
@@ -17,6 +17,7 @@ export type NewRestore = {
   backupId: string;
   databaseId: string;
   planId: string | null;
+  policyId: string | null;
   targetDatabaseId: string | null;
   targetHost: string;
   targetPort: number;
@@ -49,8 +50,9 @@ export async function findRestoreHolding(queries: CatalogQueries, activeKey: str
   return await queries.restore.findUnique({ where: { activeKey }, select: { id: true } });
 }
 
+/** A restore belongs to the owner of the database whose content it restores: a full holds those of others too. */
 const visible = (viewer: Viewer): Prisma.RestoreWhereInput =>
-  viewer.role === 'admin' ? {} : { backup: { database: { ownerId: viewer.userId } } };
+  viewer.role === 'admin' ? {} : { database: { ownerId: viewer.userId } };
 
 export async function findRestore(queries: CatalogQueries, viewer: Viewer, id: string): Promise<RestoreRow | null> {
   return await queries.restore.findFirst({ where: { id, ...visible(viewer) }, include });
@@ -65,6 +67,7 @@ export async function findRestores(queries: CatalogQueries, viewer: Viewer, quer
       ...(query.backupId === undefined ? {} : { backupId: query.backupId }),
       ...(query.databaseId === undefined ? {} : { databaseId: query.databaseId }),
       ...(query.planId === undefined ? {} : { planId: query.planId }),
+      ...(query.policyId === undefined ? {} : { policyId: query.policyId }),
       ...(query.status === undefined ? {} : { status: query.status }),
     },
     include,

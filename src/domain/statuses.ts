@@ -12,6 +12,10 @@ export type RestoreStatus = (typeof restoreStatuses)[number];
 export const planStatuses = ['active', 'paused'] as const;
 export type PlanStatus = (typeof planStatuses)[number];
 
+/** `daily`: the one daily schedule of a database, kept as a plan. */
+export const planOrigins = ['user', 'daily'] as const;
+export type PlanOrigin = (typeof planOrigins)[number];
+
 export const policyStatuses = ['active', 'paused', 'error', 'validating'] as const;
 export type PolicyStatus = (typeof policyStatuses)[number];
 

@@ -7,6 +7,7 @@ import type { Principal, UsecaseContext } from './context.js';
 import { requireBackup } from './get-backup.js';
 import type { StoredBackup } from './shared/open-stored-backup.js';
 import { openStoredBackup } from './shared/open-stored-backup.js';
+import { assertMayDownload } from './shared/server-backups.js';
 
 export type Download = {
   /** Safe in a Content-Disposition header. */
@@ -22,7 +23,8 @@ export type Download = {
 
 /**
  * Opens a completed backup for download: the named file, or the dump itself. SQL text kept in several files comes as one, in the order
- * in which it is read back. `signal` is the caller going away. Throws as `openStoredBackup`, and `invalid_request` for an unknown file.
+ * in which it is read back. `signal` is the caller going away. Throws as `openStoredBackup`,
+ * `invalid_request` for an unknown file, and `forbidden` for a whole server on which others have databases too.
  */
 export async function downloadBackup(
   context: UsecaseContext,
@@ -30,6 +32,7 @@ export async function downloadBackup(
   input: { backupId: string; file?: string | undefined; signal: AbortSignal },
 ): Promise<Download> {
   const backup = await requireBackup(context, principal, input.backupId);
+  await assertMayDownload(context, principal, backup);
   const stored = await openStoredBackup(context, backup, input.signal);
   try {
     const artifacts = chooseFiles(stored.manifest, input.file);

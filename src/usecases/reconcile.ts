@@ -5,6 +5,7 @@ import { endOrphans } from './reconcile/end-orphans.js';
 import { PassResult } from './reconcile/pass-result.js';
 import { reconcileBackups } from './reconcile/reconcile-backups.js';
 import { reconcileDeletions } from './reconcile/reconcile-deletions.js';
+import { reconcilePolicies } from './reconcile/reconcile-policies.js';
 import { reconcileRestores } from './reconcile/reconcile-restores.js';
 import { reconcileSchedules } from './reconcile/reconcile-schedules.js';
 
@@ -25,6 +26,7 @@ export async function reconcileOnce(context: UsecaseContext, orphans: Orphans = 
         context.temporal.connection.workflowService.getSystemInfo({}),
       );
       await result.attempt('schedules', () => reconcileSchedules(context, result));
+      await result.attempt('policies', () => reconcilePolicies(context, result));
       await result.attempt('backups', () => reconcileBackups(context, result));
       await result.attempt('restores', () => reconcileRestores(context, result));
       await result.attempt('deletions', () => reconcileDeletions(context, result));

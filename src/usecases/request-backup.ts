@@ -7,30 +7,22 @@ import { TidemarkError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import type { BackupResource, CreateBackup } from '../domain/schemas/backups.js';
 import type { Principal, UsecaseContext } from './context.js';
-import { requireDatabase } from './get-database.js';
 import { requirePlan } from './get-plan.js';
 import { presentBackup } from './present/present-backup.js';
+import { requestChainBackup } from './request-chain-backup.js';
 import { startBackupRun, startOrLeave } from './runs/start-run.js';
 import { notFound } from './shared/refusals.js';
 
 /**
- * Takes a backup of a plan now, also of a paused one. The row comes first; when Temporal does not take the start, the reconcile loop
- * repeats it. Throws `run_in_progress` naming the run that holds the database, `destination_disabled`, and `destination_required` for
- * a bare database: only an attachment to a policy would say where its backup goes.
+ * Takes a backup of a plan now, also of a paused one, or of the server of an attached database. The row comes first; when Temporal does
+ * not take the start, the reconcile loop repeats it. Throws `run_in_progress` naming the run that holds the database, `destination_disabled`.
  */
 export async function requestBackup(
   context: UsecaseContext,
   principal: Principal,
   input: CreateBackup,
 ): Promise<BackupResource> {
-  if ('databaseId' in input) {
-    const database = await requireDatabase(context, principal, input.databaseId);
-    throw new TidemarkError(
-      'destination_required',
-      `The database ${database.id} is not attached to a policy, so nothing says where its backup goes. Send a planId instead.`,
-      { object: database.id, fields: [{ field: '/planId', message: 'is required for a database without a policy' }] },
-    );
-  }
+  if ('databaseId' in input) return await requestChainBackup(context, principal, input);
   const plan = await requirePlan(context, principal, input.planId);
   let row: BackupRow;
   try {

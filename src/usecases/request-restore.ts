@@ -9,16 +9,17 @@ import { TidemarkError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import type { CreateRestore, RestoreResource } from '../domain/schemas/restores.js';
 import type { Principal, UsecaseContext } from './context.js';
-import { requireBackup } from './get-backup.js';
 import { presentRestore } from './present/present-restore.js';
 import { startOrLeave, startRestoreRun } from './runs/start-run.js';
 import { assertRestorable } from './shared/assert-restorable.js';
 import { notFound } from './shared/refusals.js';
+import type { ResolvedSource } from './shared/restore-source.js';
+import { resolveSource } from './shared/restore-source.js';
 import type { ResolvedTarget } from './shared/restore-target.js';
 import { mayTouchOriginals, placeKey, resolveTarget } from './shared/restore-target.js';
 
 /**
- * Puts a completed backup into a target. The row comes first, with the password of a connection in the request sealed as a one-shot
+ * Puts a completed backup, or a database as it was at a point in time, into a target. The row comes first, with the password of a connection in the request sealed as a one-shot
  * secret; conflicts on the target itself are found by the workflow, before it writes anything.
  */
 export async function requestRestore(
@@ -26,19 +27,12 @@ export async function requestRestore(
   principal: Principal,
   input: CreateRestore,
 ): Promise<RestoreResource> {
-  if (input.source.kind !== 'backup') {
-    throw new TidemarkError('not_supported', `This build restores backups only, not ${input.source.kind} sources.`, {
-      fields: [{ field: '/source/kind', message: 'must be backup' }],
-    });
-  }
-  const { backupId } = input.source;
-  const backup = await requireBackup(context, principal, backupId);
-  assertRestorable(backup);
-  const resolved = await resolveTarget(context, principal, backup, input);
+  const source = await resolveSource(context, principal, input.source);
+  const resolved = await resolveTarget(context, principal, source, input);
   const activeKey = placeKey(resolved.target);
   let row: RestoreRow;
   try {
-    row = await insertRow(context, principal, { input, backupId, resolved, activeKey });
+    row = await insertRow(context, principal, { input, source, resolved, activeKey });
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
     throw await targetBusy(context, activeKey);
@@ -49,25 +43,28 @@ export async function requestRestore(
       databaseId: row.databaseId,
       planId: row.planId,
       targetName: row.targetName,
-      labels: { databaseName: row.backup.database.name, planName: row.backup.plan?.name ?? null },
+      policyId: row.policyId,
+      labels: { databaseName: row.database.name, planName: row.backup.plan?.name ?? null },
     }),
   );
   return presentRestore(row);
 }
 
-type Insert = { input: CreateRestore; backupId: string; resolved: ResolvedTarget; activeKey: string };
+type Insert = { input: CreateRestore; source: ResolvedSource; resolved: ResolvedTarget; activeKey: string };
 
 async function insertRow(
   context: UsecaseContext,
   principal: Principal,
-  { input, backupId, resolved, activeKey }: Insert,
+  { input, source, resolved, activeKey }: Insert,
 ): Promise<RestoreRow> {
   const { target, tls, secret } = resolved;
+  const backupId = source.backup.id;
   const id = newId('restore');
   return await context.catalog.prisma.$transaction(async (tx) => {
     if (target.databaseId !== null) await lockDatabase(tx, target.databaseId);
     await lockBackup(tx, backupId);
-    const backup = await findBackup(tx, principal, backupId);
+    // Who may restore was decided with the source; what is asked again is whether the backup is still there.
+    const backup = await findBackup(tx, { userId: principal.userId, role: 'admin' }, backupId);
     if (backup === null) throw notFound('backup', backupId);
     assertRestorable(backup);
     if (secret.sealed !== null) {
@@ -78,8 +75,9 @@ async function insertRow(
       source: input.source,
       target,
       backupId,
-      databaseId: backup.databaseId,
+      databaseId: source.database.id,
       planId: backup.planId,
+      policyId: backup.policyId,
       targetDatabaseId: target.databaseId,
       targetHost: target.host,
       targetPort: target.port,
@@ -93,7 +91,12 @@ async function insertRow(
       triggeredBy: principal.userId,
       activeKey,
     });
-    await recordAudit(tx, principal, 'restore.requested', id, { backupId, target, overwrite: input.overwrite });
+    await recordAudit(tx, principal, 'restore.requested', id, {
+      source: input.source,
+      backupId,
+      target,
+      overwrite: input.overwrite,
+    });
     return row;
   });
 }

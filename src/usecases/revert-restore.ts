@@ -42,7 +42,8 @@ export async function revertRestore(
       databaseId: before.databaseId,
       planId: before.planId,
       targetName: before.targetName,
-      labels: { databaseName: before.backup.database.name, planName: before.backup.plan?.name ?? null },
+      policyId: before.policyId,
+      labels: { databaseName: before.database.name, planName: before.backup.plan?.name ?? null },
     }),
   );
   return presentRestore(await requireRestore(context, principal, before.id));

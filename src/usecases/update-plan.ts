@@ -2,6 +2,7 @@ import { recordAudit } from '../catalog/audit-events.js';
 import { findDestination, lockDestination } from '../catalog/destinations.js';
 import { changePlan, findPlan, lockPlan } from '../catalog/plans.js';
 import { insertWrappingKey, retireWrappingKey } from '../catalog/wrapping-keys.js';
+import { TidemarkError } from '../domain/errors.js';
 import type { PlanResource, UpdatePlan } from '../domain/schemas/plans.js';
 import { createWrappingKey } from '../keys/wrapping-key.js';
 import type { Principal, UsecaseContext } from './context.js';
@@ -24,6 +25,13 @@ export async function updatePlan(
     await lockPlan(tx, input.planId);
     const before = await findPlan(tx, principal, input.planId);
     if (before === null) throw notFound('plan', input.planId);
+    if (before.origin === 'daily') {
+      throw new TidemarkError(
+        'conflict',
+        `The plan ${before.id} is the daily schedule of database ${before.databaseId}; it is changed there.`,
+        { object: before.id, references: [before.databaseId] },
+      );
+    }
     if (changes.destinationId !== undefined) {
       await lockDestination(tx, changes.destinationId);
       if ((await findDestination(tx, principal, changes.destinationId)) === null) {

@@ -39,11 +39,14 @@ beforeAll(async () => {
 });
 
 const withIds = (path: string) =>
-  path.replace(/^\/v1\/([\w-]+)\/\{id\}/, (_, collection: string) => {
+  withDatabase(path).replace(/^\/v1\/([\w-]+)\/\{id\}/, (_, collection: string) => {
     const id = ids[collection];
     if (!id) throw new Error(`the sweep has no object in ${collection}`);
     return `/v1/${collection}/${id}`;
   });
+
+/** The second id of the paths that have one. */
+const withDatabase = (path: string) => path.replace('{databaseId}', ids.databases ?? '');
 
 describe('bad input at every endpoint', () => {
   it('finds every route in the document', () => {
@@ -92,7 +95,7 @@ describe('bad input at every endpoint', () => {
       return [unknown, ...bad].map((id) => ({
         what: `id ${id.slice(0, 40)}`,
         method,
-        path: path.replace('{id}', id),
+        path: withDatabase(path).replace('{id}', id),
         options: body,
       }));
     });

@@ -121,12 +121,25 @@ export async function makeObjects(api: ApiStack): Promise<Record<string, string>
   const server = await db.server.create({
     data: { id: 'srv_0000000000000001', engine: 'postgresql', identity: 'pg:1', version: '17.1', major: '17' },
   });
+  const policy = await db.policy.create({
+    data: {
+      id: 'pol_0000000000000001',
+      name: 'policy',
+      ownerId: me.id,
+      destinationId: destination.id,
+      schedule: { full: { frequency: 'daily', time: '02:30' }, incremental: 'none' },
+      pitr: true,
+      retention: {},
+      status: 'active',
+    },
+  });
   const user = await api.createUser();
   const token = (await api.call('POST', '/v1/tokens', { body: { name: 't', scopes: ['read'] } })).body;
   return {
     databases: database.id,
     destinations: destination.id,
     plans: plan.id,
+    policies: policy.id,
     backups: backup.id,
     restores: restore.id,
     servers: server.id,

@@ -5,6 +5,7 @@ import {
   createBackupSchema,
   downloadQuery,
   listBackupsQuery,
+  removedBackupSchema,
 } from '../../domain/schemas/backups.js';
 import { pageQuery } from '../../domain/schemas/common.js';
 import { restoreListSchema } from '../../domain/schemas/restores.js';
@@ -32,11 +33,20 @@ export const backupRoutes: Route[] = [
     operationId: 'createBackup',
     tag: 'Backups',
     summary: 'Take a backup now',
+    description:
+      'Of a plan; or, with `databaseId`, a full or incremental of the whole server of a database that is attached to a policy.',
     scope: 'operate',
     body: createBackupSchema,
     status: 202,
     answer: backupSchema,
-    errors: ['run_in_progress', 'destination_required', 'destination_disabled', 'not_found', 'not_supported'],
+    errors: [
+      'run_in_progress',
+      'destination_required',
+      'destination_disabled',
+      'destination_deleted',
+      'not_found',
+      'conflict',
+    ],
     replay,
     handle: ({ context, principal, body }) => requestBackup(context, principal, body),
   }),
@@ -71,12 +81,13 @@ export const backupRoutes: Route[] = [
     operationId: 'deleteBackup',
     tag: 'Backups',
     summary: 'Delete a backup',
-    description: '202 while its objects are being removed; 204 when there is nothing left to remove.',
+    description:
+      '202 while its objects are being removed; 204 when there is nothing left to remove. `removes` names the incrementals that go with it.',
     scope: 'operate',
     params: { id: 'backup' },
     status: 202,
     emptyWhenDone: true,
-    answer: backupSchema,
+    answer: removedBackupSchema,
     errors: ['run_in_progress', 'still_referenced'],
     handle: async ({ context, principal, params }) => {
       const result = await deleteBackup(context, principal, { backupId: idOf(params) });

@@ -74,7 +74,7 @@ export const planRoutes: Route[] = [
     body: updatePlanSchema,
     status: 200,
     answer: planSchema,
-    errors: ['not_supported', 'destination_disabled'],
+    errors: ['conflict', 'not_supported', 'destination_disabled'],
     handle: ({ context, principal, params, body }) =>
       updatePlan(context, principal, { planId: idOf(params), changes: body }),
   }),

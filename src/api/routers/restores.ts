@@ -23,7 +23,7 @@ export const restoreRoutes: Route[] = [
     path: '/v1/restores',
     operationId: 'createRestore',
     tag: 'Restores',
-    summary: 'Restore a backup',
+    summary: 'Restore a backup or a point in time',
     description:
       'Builds the restored database beside its target, compares it with the fingerprint of the backup, then puts it in place. ' +
       'What was there before is kept for `keepPreviousHours` and can be put back by one call.',
@@ -33,6 +33,7 @@ export const restoreRoutes: Route[] = [
     answer: restoreSchema,
     errors: [
       'backup_not_restorable',
+      'outside_window',
       'target_required',
       'confirmation_required',
       'run_in_progress',

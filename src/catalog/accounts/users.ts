@@ -51,6 +51,7 @@ export async function listOwnedIds(db: CatalogQueries, userId: string, limit: nu
     ...(await db.database.findMany(owned)),
     ...(await db.destination.findMany(owned)),
     ...(await db.plan.findMany(owned)),
+    ...(await db.policy.findMany(owned)),
   ];
   return rows.slice(0, limit).map((row) => row.id);
 }

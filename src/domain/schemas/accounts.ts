@@ -138,6 +138,7 @@ export const exportedKeySchema = z
     format: z.literal('tidemark-wrapping-key-1'),
     keyId: idSchema('key'),
     planId: z.string().nullable(),
+    policyId: z.string().nullable(),
     key: z.string().refine(isPlainText).meta({ description: 'The key, base64. Keep it as secret as the data.' }),
     exportedAt: timestamp,
   })

@@ -16,13 +16,13 @@ const labelSchema = plainText(200, 'Free text shown in the history and found by 
   example: 'before migration 42',
 });
 
-/** `{planId}` runs a plan; `{databaseId}` needs a policy attachment, which this build does not have yet. */
+/** `{planId}` runs a plan; `{databaseId}` backs up the server of an attached database. */
 export const createBackupSchema = z
   .union([
     z.strictObject({ planId: idSchema('plan'), label: labelSchema.optional() }),
     z.strictObject({
       databaseId: idSchema('database'),
-      kind: z.enum(['full', 'incremental']).optional(),
+      kind: z.enum(['full', 'incremental']).optional().meta({ description: 'Default: full.' }),
       label: labelSchema.optional(),
     }),
   ])
@@ -58,6 +58,12 @@ export const backupSchema = z
     planId: z.string().nullable(),
     policyId: z.string().nullable(),
     parentId: z.string().nullable(),
+    serverId: z.string().nullable().meta({ description: 'The server that a full or incremental holds whole.' }),
+    sourceDatabaseId: z
+      .string()
+      .nullable()
+      .meta({ description: 'The database it was read through, when that is another one, such as a replica.' }),
+    fellBack: recordedErrorSchema.nullable().meta({ description: 'Why a full was taken in place of an incremental.' }),
     destinationId: z.string(),
     trigger: z.enum(backupTriggers),
     scheduledFor: timestamp.nullable(),
@@ -88,6 +94,16 @@ export const backupSchema = z
     error: recordedErrorSchema.nullable(),
   })
   .meta({ id: 'Backup', description: 'One restorable artifact set, or why there is none.' });
+/** The answer of a deletion. */
+export const removedBackupSchema = backupSchema
+  .extend({
+    removes: z.array(z.string()).meta({
+      description:
+        'Backups that go with it because they need it. Log that no other backup needs goes with the next retention.',
+    }),
+  })
+  .meta({ id: 'RemovedBackup', description: 'A backup whose objects are being removed, and what goes with it.' });
+export type RemovedBackup = z.infer<typeof removedBackupSchema>;
 export type BackupResource = z.infer<typeof backupSchema>;
 export const backupListSchema = listOf(backupSchema, 'BackupList');
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { engineKinds } from '../engine-kinds.js';
+import { archiveStatuses, attachmentStatuses, pitrStatuses } from '../statuses.js';
 import { findingSchema } from './checks.js';
 import {
   databaseNameSchema,
@@ -105,6 +106,11 @@ export const databaseSchema = z
     capabilities: capabilitiesSchema.nullable().meta({ description: 'Null until the first check.' }),
     findings: z.array(findingSchema),
     sizeBytes: z.number().nullable(),
+    attachment: z
+      .object({ policyId: z.string(), status: z.enum(attachmentStatuses) })
+      .nullable()
+      .meta({ description: 'The policy that it is under.' }),
+    pitrStatus: z.enum(pitrStatuses).nullable().meta({ description: 'Of its attachment; null without one.' }),
     checkedAt: timestamp.nullable(),
     checkError: recordedErrorSchema.nullable(),
     createdAt: timestamp,
@@ -123,6 +129,32 @@ export const serverSchema = z
     version: z.string(),
     major: z.string(),
     databases: z.int().meta({ description: 'Registered databases on it that the caller may see.' }),
+    chains: z
+      .array(
+        z.object({
+          id: z.string(),
+          policyId: z.string(),
+          archiveStatus: z.enum(archiveStatuses),
+          archiveError: recordedErrorSchema.nullable(),
+          coveredTo: timestamp.nullable().meta({ description: 'Everything committed before it is in the store.' }),
+          createdAt: timestamp,
+        }),
+      )
+      .meta({ description: 'Its fulls, incrementals and log archive, one chain for each policy.' }),
+    cleanupPending: z
+      .array(
+        z.object({
+          id: z.string(),
+          kind: z.string().meta({ example: 'replication_slot' }),
+          name: z.string(),
+          host: z.string(),
+          port: z.int(),
+          attempts: z.int(),
+          lastError: recordedErrorSchema.nullable(),
+          createdAt: timestamp,
+        }),
+      )
+      .meta({ description: 'What of ours could not be removed from it yet; it is retried until it is gone.' }),
     createdAt: timestamp,
     lastSeenAt: timestamp,
   })

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { planStatuses } from '../statuses.js';
+import { planOrigins, planStatuses } from '../statuses.js';
 import { idSchema, isPlainText, listOf, nameSchema, pageFields, timestamp } from './common.js';
 
 const YEAR_SECONDS = 366 * 24 * 3600;
@@ -83,6 +83,7 @@ export const planSchema = z
     schedule: scheduleSchema,
     retention: retentionSchema.nullable(),
     encryption: z.boolean(),
+    origin: z.enum(planOrigins).meta({ description: '`daily`: the daily schedule of the database.' }),
     status: z.enum(planStatuses),
     ownerId: z.string(),
     nextRuns: z.array(timestamp).meta({ description: 'The next five runs; empty for manual and paused plans.' }),

@@ -25,10 +25,16 @@ const pointFields = {
   before: z.boolean().optional(),
 };
 
-/** Only `backup` works in this build; the others are known words of the contract and answered with 422 `not_supported`. */
+/** `backup` and `pitr` work in this build; the others are known words of the contract and answered with 422 `not_supported`. */
 export const restoreSourceSchema = z
   .discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('backup'), backupId: idSchema('backup') }),
+    z.strictObject({
+      kind: z.literal('backup'),
+      backupId: idSchema('backup'),
+      databaseId: idSchema('database')
+        .optional()
+        .meta({ description: 'Which database of a full or incremental; default: the one it was asked for.' }),
+    }),
     z.strictObject({ kind: z.literal('pitr'), databaseId: idSchema('database'), ...pointFields }),
     z.strictObject({ kind: z.literal('restore_point'), restorePointId: z.string().max(64).refine(isPlainText) }),
     z.strictObject({
@@ -38,7 +44,21 @@ export const restoreSourceSchema = z
       tables: z.array(z.string().max(256).refine(isPlainText)).max(1000).optional(),
     }),
   ])
-  .meta({ id: 'RestoreSource', description: 'What is restored.' });
+  .superRefine((value, context) => {
+    if (value.kind !== 'pitr' && value.kind !== 'stream') return;
+    const refuse = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message });
+    if (value.time !== undefined && value.position !== undefined) {
+      refuse('position', 'must be absent when time is given');
+    }
+    if (value.before !== undefined && value.time === undefined && value.position === undefined) {
+      refuse('before', 'needs a time or a position');
+    }
+  })
+  .meta({
+    id: 'RestoreSource',
+    description:
+      'What is restored: a backup, or a database at a time or position (LSN or GTID); without either, the latest point.',
+  });
 export type RestoreSource = z.infer<typeof restoreSourceSchema>;
 
 export const restoreTargetRequestSchema = z
@@ -123,6 +143,7 @@ export const listRestoresQuery = z.strictObject({
   backupId: idSchema('backup').optional(),
   databaseId: idSchema('database').optional(),
   planId: idSchema('plan').optional(),
+  policyId: idSchema('policy').optional(),
   status: z.enum(restoreStatuses).optional(),
   from: requestTime.optional(),
   to: requestTime.optional(),
@@ -152,6 +173,7 @@ export const restoreSchema = z
     backupId: z.string(),
     databaseId: z.string(),
     planId: z.string().nullable(),
+    policyId: z.string().nullable(),
     overwrite: z.boolean(),
     keepPreviousHours: z.int(),
     triggeredBy: z.string(),

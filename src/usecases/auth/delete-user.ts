@@ -21,10 +21,14 @@ export async function deleteUser(context: UsecaseContext, principal: Principal, 
     }
     const references = await listOwnedIds(tx, userId, namedReferences);
     if (references.length > 0) {
-      throw new TidemarkError('still_referenced', `${user.email} still owns databases, destinations or plans.`, {
-        object: userId,
-        references,
-      });
+      throw new TidemarkError(
+        'still_referenced',
+        `${user.email} still owns databases, destinations, plans or policies.`,
+        {
+          object: userId,
+          references,
+        },
+      );
     }
     await removeUser(tx, userId);
     await recordAudit(tx, principal, 'user.deleted', userId, { email: user.email });

@@ -6,16 +6,21 @@ import { findingSchema } from '../../domain/schemas/checks.js';
 import { recordedErrorSchema, tlsSchema } from '../../domain/schemas/common.js';
 import type { DatabaseResource, ServerResource } from '../../domain/schemas/databases.js';
 import { capabilitiesSchema } from '../../domain/schemas/databases.js';
+import { archiveStatuses, attachmentStatuses, pitrStatuses } from '../../domain/statuses.js';
 import { numberOf, timeText } from './times.js';
 
 const engineSchema = z.enum(engineKinds);
+const archiveStatusColumn = z.enum(archiveStatuses);
+const attachmentStatusColumn = z.enum(attachmentStatuses);
+const pitrStatusColumn = z.enum(pitrStatuses);
 // JSON columns are written by this project only; one that an older version wrote otherwise reads as nothing rather than breaking lists.
 const capabilitiesColumn = capabilitiesSchema.nullable().catch(null);
-const findingsColumn = z.array(findingSchema).catch([]);
+export const findingsColumn = z.array(findingSchema).catch([]);
 export const errorColumn = recordedErrorSchema.nullable().catch(null);
 export const tlsColumn = tlsSchema.nullable().catch(null);
 
 export function presentDatabase(row: DatabaseRow): DatabaseResource {
+  const [attachment] = row.attachments;
   return {
     id: row.id,
     name: row.name,
@@ -33,6 +38,11 @@ export function presentDatabase(row: DatabaseRow): DatabaseResource {
     capabilities: capabilitiesColumn.parse(row.capabilities),
     findings: findingsColumn.parse(row.findings),
     sizeBytes: numberOf(row.sizeBytes),
+    attachment:
+      attachment === undefined
+        ? null
+        : { policyId: attachment.policyId, status: attachmentStatusColumn.parse(attachment.status) },
+    pitrStatus: attachment === undefined ? null : pitrStatusColumn.parse(attachment.pitrStatus),
     checkedAt: timeText(row.checkedAt),
     checkError: errorColumn.parse(row.checkError),
     createdAt: row.createdAt.toISOString(),
@@ -48,6 +58,24 @@ export function presentServer(row: ServerRow): ServerResource {
     version: row.version,
     major: row.major,
     databases: row._count.databases,
+    chains: row.chains.map((chain) => ({
+      id: chain.id,
+      policyId: chain.policyId,
+      archiveStatus: archiveStatusColumn.parse(chain.archiveStatus),
+      archiveError: errorColumn.parse(chain.archiveError),
+      coveredTo: timeText(chain.coveredTo),
+      createdAt: chain.createdAt.toISOString(),
+    })),
+    cleanupPending: row.cleanups.map((cleanup) => ({
+      id: cleanup.id,
+      kind: cleanup.kind,
+      name: cleanup.name,
+      host: cleanup.host,
+      port: cleanup.port,
+      attempts: cleanup.attempts,
+      lastError: errorColumn.parse(cleanup.lastError),
+      createdAt: cleanup.createdAt.toISOString(),
+    })),
     createdAt: row.createdAt.toISOString(),
     lastSeenAt: row.lastSeenAt.toISOString(),
   };

@@ -21,6 +21,7 @@ export function presentPlan(row: PlanRow): PlanResource {
     schedule,
     retention: retentionColumn.parse(row.retention),
     encryption: row.encryption,
+    origin: row.origin === 'daily' ? 'daily' : 'user',
     status: paused ? 'paused' : 'active',
     ownerId: row.ownerId,
     nextRuns: paused ? [] : nextRunsOf(schedule, new Date()).map((run) => run.toISOString()),

@@ -32,6 +32,7 @@ export function presentRestore(row: RestoreRow): RestoreResource {
     backupId: row.backupId,
     databaseId: row.databaseId,
     planId: row.planId,
+    policyId: row.policyId,
     overwrite: row.overwrite,
     keepPreviousHours: row.keepPreviousHours,
     triggeredBy: row.triggeredBy,

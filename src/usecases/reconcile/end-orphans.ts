@@ -7,7 +7,18 @@ import type { PassResult } from './pass-result.js';
 /** How long a workflow without a row may take to end by itself after its cancel. */
 const TERMINATE_AFTER_MS = 2 * 60_000;
 
-const types = [workflowTypes.backup, workflowTypes.restore, workflowTypes.revert, workflowTypes.deleteBackup];
+const types = [
+  workflowTypes.backup,
+  workflowTypes.restore,
+  workflowTypes.revert,
+  workflowTypes.deleteBackup,
+  workflowTypes.chain,
+  workflowTypes.archive,
+  workflowTypes.attach,
+  workflowTypes.detach,
+  workflowTypes.notify,
+  workflowTypes.cleanUpSource,
+];
 const query = `ExecutionStatus = 'Running' AND WorkflowType IN (${types.map((type) => `'${type}'`).join(', ')})`;
 
 /** When each orphan was asked to end; kept over the passes of one process. */
@@ -24,8 +35,9 @@ export async function endOrphans(context: UsecaseContext, orphans: Orphans, resu
     for await (const execution of context.temporal.workflow.list({ query })) ids.push(execution.workflowId);
     return ids;
   });
-  const rowIds = running.map((workflowId) => workflowId.split('/')[1] ?? '');
-  const existing = await findExistingRuns(context.catalog.prisma, { backups: rowIds, restores: rowIds });
+  // `<type>/<id>`, or of an entity `<type>/<policy>/<server>`.
+  const rowIds = running.map((workflowId) => workflowId.slice(workflowId.indexOf('/') + 1));
+  const existing = await findExistingRuns(context.catalog.prisma, rowIds);
   const without = running.filter((_, index) => !existing.has(rowIds[index] ?? ''));
   for (const known of orphans.keys()) if (!without.includes(known)) orphans.delete(known);
   for (const workflowId of without) {

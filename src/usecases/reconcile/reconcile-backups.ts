@@ -1,8 +1,10 @@
 import { findActiveBackups, settleLostBackup } from '../../catalog/reconcile-rows.js';
+import { chainRunKey } from '../../catalog/runs/claim-chain.js';
 import { backupWorkflowId } from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
 import { cancelRun } from '../runs/cancel-run.js';
 import { startBackupRun } from '../runs/start-run.js';
+import { wakeChain } from '../runs/wake-chain.js';
 import type { WorkflowState } from './find-workflow.js';
 import { findWorkflow } from './find-workflow.js';
 import type { PassResult } from './pass-result.js';
@@ -41,6 +43,12 @@ async function reconcileOne(context: UsecaseContext, row: Row, result: PassResul
     return;
   }
   if (shouldStart(row, state)) {
+    if (row.chain !== null) {
+      // Its turn comes with the chain entity, which runs one backup of its server at a time, also one that was lost. A full that waits
+      // behind another run needs no reminder.
+      if (row.activeKey === chainRunKey(row.chain.id)) await wakeChain(context, row.chain);
+      return;
+    }
     await startBackupRun(context, {
       id: row.id,
       kind: row.kind,
@@ -57,6 +65,7 @@ async function reconcileOne(context: UsecaseContext, row: Row, result: PassResul
   const how = state === 'terminated' ? 'was terminated in Temporal' : 'closed without a result';
   const message = `The workflow of backup ${row.id} ${how}. Nothing of it counts; start the backup again.`;
   await settleLostRun(context, { ...lost, status: 'failed', message }, result);
+  if (row.chain !== null) await wakeChain(context, row.chain);
 }
 
 /**

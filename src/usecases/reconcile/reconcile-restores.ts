@@ -38,7 +38,8 @@ function runOf(row: Row): RestoreRun {
     databaseId: row.databaseId,
     planId: row.planId,
     targetName: row.targetName,
-    labels: { databaseName: row.backup.database.name, planName: row.backup.plan?.name ?? null },
+    policyId: row.policyId,
+    labels: { databaseName: row.database.name, planName: row.backup.plan?.name ?? null },
   };
 }
 

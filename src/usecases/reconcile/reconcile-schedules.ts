@@ -1,42 +1,77 @@
+import { findLiveChains } from '../../catalog/chains.js';
 import { findPlansForSchedules } from '../../catalog/plans.js';
-import { planScheduleId } from '../../workflows/names.js';
+import { chainScheduleKinds } from '../../domain/chain-schedule.js';
+import { chainScheduleId, planScheduleId } from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
 import { readSchedule } from '../present/present-plan.js';
+import { putChainSchedule, wantedSchedules } from '../schedules/chain-schedules.js';
 import { ensureHousekeeping } from '../schedules/ensure-housekeeping.js';
-import { removeSchedule } from '../schedules/remove-schedule.js';
-import { revisionOfNote, upsertSchedule } from '../schedules/upsert-schedule.js';
+import { dropSchedule, revisionOfNote } from '../schedules/put-schedule.js';
+import { upsertSchedule } from '../schedules/upsert-schedule.js';
 import type { PassResult } from './pass-result.js';
 
-const prefix = planScheduleId('');
+const prefixes = [planScheduleId(''), ...chainScheduleKinds.map((kind) => chainScheduleId('', kind))];
+
+type Wanted = {
+  readonly scheduleId: string;
+  /** The plan or chain, as it is named in the log. */
+  readonly ownerId: string;
+  readonly revision: number;
+  readonly paused: boolean;
+  put(): Promise<void>;
+};
 
 /**
- * Makes Temporal's schedules what the plans say: creates missing ones, updates those made from an older revision or paused by hand
- * against the plan, removes those without a plan. The listing is read before the plans: a plan made in between has a row, so its
+ * Makes Temporal's schedules what the plans and policies say: creates missing ones, updates those made from an older revision or paused
+ * by hand against their owner, removes those without one. The listing is read before the rows: a plan made in between has a row, so its
  * schedule is never taken for an orphan. It may lag behind; then the same change is made twice, which is harmless.
  */
 export async function reconcileSchedules(context: UsecaseContext, result: PassResult): Promise<void> {
   await ensureHousekeeping(context);
   const known = await listKnown(context);
+  const wanted = [...(await planSchedules(context)), ...(await chainSchedules(context))];
+  for (const { scheduleId, ownerId, revision, paused, put } of wanted) {
+    const found = known.get(scheduleId);
+    if (found?.revision === revision && found.paused === paused) continue;
+    await result.attempt(`schedule ${scheduleId}`, async () => {
+      await put();
+      result.note(found === undefined ? 'schedulesCreated' : 'schedulesUpdated', ownerId);
+    });
+  }
+  const ids = new Set(wanted.map(({ scheduleId }) => scheduleId));
+  for (const scheduleId of known.keys()) {
+    if (ids.has(scheduleId)) continue;
+    await result.attempt(`schedule ${scheduleId}`, async () => {
+      await dropSchedule(context, scheduleId);
+      result.note('schedulesRemoved', scheduleId.split('/')[1] ?? scheduleId);
+    });
+  }
+}
+
+async function planSchedules(context: UsecaseContext): Promise<Wanted[]> {
   const plans = await findPlansForSchedules(context.catalog.prisma);
-  const wanted = new Set<string>();
-  for (const plan of plans) {
-    const { type } = readSchedule(plan.schedule);
-    if (type === 'manual' || type === 'realtime') continue;
-    wanted.add(plan.id);
-    const found = known.get(plan.id);
-    if (found?.revision === plan.revision && found.paused === (plan.status === 'paused')) continue;
-    await result.attempt(`schedule of ${plan.id}`, async () => {
-      await upsertSchedule(context, plan);
-      result.note(found === undefined ? 'schedulesCreated' : 'schedulesUpdated', plan.id);
-    });
-  }
-  for (const planId of known.keys()) {
-    if (wanted.has(planId)) continue;
-    await result.attempt(`schedule of ${planId}`, async () => {
-      await removeSchedule(context, planId);
-      result.note('schedulesRemoved', planId);
-    });
-  }
+  return plans
+    .filter((plan) => !['manual', 'realtime'].includes(readSchedule(plan.schedule).type))
+    .map((plan) => ({
+      scheduleId: planScheduleId(plan.id),
+      ownerId: plan.id,
+      revision: plan.revision,
+      paused: plan.status === 'paused',
+      put: () => upsertSchedule(context, plan),
+    }));
+}
+
+async function chainSchedules(context: UsecaseContext): Promise<Wanted[]> {
+  const chains = await findLiveChains(context.catalog.prisma);
+  return chains.flatMap((chain) =>
+    wantedSchedules(chain).map(({ scheduleId, kind }) => ({
+      scheduleId,
+      ownerId: chain.id,
+      revision: chain.policy.revision,
+      paused: chain.policy.status === 'paused',
+      put: () => putChainSchedule(context, chain, kind),
+    })),
+  );
 }
 
 type Known = Map<string, { revision: number | null; paused: boolean }>;
@@ -45,8 +80,8 @@ async function listKnown(context: UsecaseContext): Promise<Known> {
   return await context.temporal.withDeadline(Date.now() + 60_000, async () => {
     const known: Known = new Map();
     for await (const { scheduleId, state } of context.temporal.schedule.list()) {
-      if (!scheduleId.startsWith(prefix)) continue;
-      known.set(scheduleId.slice(prefix.length), { revision: revisionOfNote(state.note), paused: state.paused });
+      if (!prefixes.some((prefix) => scheduleId.startsWith(prefix))) continue;
+      known.set(scheduleId, { revision: revisionOfNote(state.note), paused: state.paused });
     }
     return known;
   });

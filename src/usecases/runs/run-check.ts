@@ -4,27 +4,61 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { TidemarkError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/schemas/checks.js';
 import { workflowTypes } from '../../workflows/messages.js';
-import { checkDatabaseWorkflowId, checkDestinationWorkflowId, priorities, taskQueues } from '../../workflows/names.js';
+import {
+  checkDatabaseWorkflowId,
+  checkDestinationWorkflowId,
+  checkPolicyWorkflowId,
+  priorities,
+  taskQueues,
+} from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
 import { searchAttributesOf } from './search-attributes.js';
 
-export type CheckSubject = { kind: 'database' | 'destination'; id: string; name: string; takeOver?: boolean };
+export type CheckSubject = {
+  kind: 'database' | 'destination' | 'policy';
+  id: string;
+  name: string;
+  takeOver?: boolean;
+};
+
+function workflowOf({ kind, id, takeOver }: CheckSubject, nonce: string) {
+  switch (kind) {
+    case 'database':
+      return {
+        type: workflowTypes.checkDatabase,
+        workflowId: checkDatabaseWorkflowId(id, nonce),
+        args: [{ databaseId: id }],
+        attributes: { databaseId: id, planId: null, kind: 'check' },
+      };
+    case 'destination':
+      return {
+        type: workflowTypes.checkDestination,
+        workflowId: checkDestinationWorkflowId(id, nonce),
+        args: [{ destinationId: id, takeOver: takeOver === true }],
+        attributes: { databaseId: null, planId: null, kind: 'check' },
+      };
+    case 'policy':
+      return {
+        type: workflowTypes.checkPolicy,
+        workflowId: checkPolicyWorkflowId(id, nonce),
+        args: [{ policyId: id }],
+        attributes: { databaseId: null, planId: null, policyId: id, kind: 'check' },
+      };
+  }
+}
 
 async function start(context: UsecaseContext, subject: CheckSubject): Promise<WorkflowHandle> {
-  const database = subject.kind === 'database';
-  const nonce = randomUUID().slice(0, 8);
+  const { type, workflowId, args, attributes } = workflowOf(subject, randomUUID().slice(0, 8));
   return await context.temporal.withDeadline(Date.now() + 5_000, () =>
-    context.temporal.workflow.start(database ? workflowTypes.checkDatabase : workflowTypes.checkDestination, {
-      workflowId: database ? checkDatabaseWorkflowId(subject.id, nonce) : checkDestinationWorkflowId(subject.id, nonce),
+    context.temporal.workflow.start(type, {
+      workflowId,
       taskQueue: taskQueues.control,
-      args: [
-        database ? { databaseId: subject.id } : { destinationId: subject.id, takeOver: subject.takeOver === true },
-      ],
+      args,
       // Nobody waits longer; a check that no worker takes must not run hours later and overwrite a newer one.
       workflowExecutionTimeout: '2 minutes',
       priority: { priorityKey: priorities.manual },
       staticSummary: `Check ${subject.kind} ${subject.name}`,
-      ...searchAttributesOf(context, { databaseId: database ? subject.id : null, planId: null, kind: 'check' }),
+      ...searchAttributesOf(context, attributes),
     }),
   );
 }

@@ -6,6 +6,7 @@ import type { UsecaseContext } from '../context.js';
 const keys = {
   database: defineSearchAttributeKey(searchAttributeNames.database, SearchAttributeType.KEYWORD),
   plan: defineSearchAttributeKey(searchAttributeNames.plan, SearchAttributeType.KEYWORD),
+  policy: defineSearchAttributeKey(searchAttributeNames.policy, SearchAttributeType.KEYWORD),
   kind: defineSearchAttributeKey(searchAttributeNames.kind, SearchAttributeType.KEYWORD),
   status: defineSearchAttributeKey(searchAttributeNames.status, SearchAttributeType.KEYWORD),
 };
@@ -27,7 +28,12 @@ export async function learnSearchAttributes(client: Client): Promise<boolean> {
   }
 }
 
-export type RunAttributes = { databaseId: string | null; planId: string | null; kind: string };
+export type RunAttributes = {
+  databaseId: string | null;
+  planId: string | null;
+  policyId?: string | null;
+  kind: string;
+};
 
 /** The typed search attributes of a run, as start options; nothing where the namespace does not know them. */
 export function searchAttributesOf(
@@ -39,6 +45,7 @@ export function searchAttributesOf(
     typedSearchAttributes: new TypedSearchAttributes([
       ...(run.databaseId === null ? [] : [{ key: keys.database, value: run.databaseId }]),
       ...(run.planId === null ? [] : [{ key: keys.plan, value: run.planId }]),
+      ...(run.policyId == null ? [] : [{ key: keys.policy, value: run.policyId }]),
       { key: keys.kind, value: run.kind },
       { key: keys.status, value: 'pending' },
     ]),

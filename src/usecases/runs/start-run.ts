@@ -18,7 +18,7 @@ import { searchAttributesOf } from './search-attributes.js';
 /** How long a request waits for Temporal before it leaves the start to the reconcile loop (milliseconds). */
 const START_DEADLINE_MS = 5_000;
 
-type Start = {
+export type Start = {
   type: string;
   workflowId: string;
   args: unknown[];
@@ -31,7 +31,7 @@ type Start = {
  * Starts a workflow of a row that exists. A run of that id that is under way is used as it is: requests, `fire` and the reconciler may
  * all start the same row. Reuse of a closed id is allowed because only the reconciler does it, and a settled row ends such a run at once.
  */
-async function start(context: UsecaseContext, run: Start): Promise<void> {
+export async function startRun(context: UsecaseContext, run: Start): Promise<void> {
   const options: WorkflowStartOptions = {
     workflowId: run.workflowId,
     taskQueue: taskQueues.control,
@@ -72,7 +72,7 @@ export type BackupRun = {
 
 export async function startBackupRun(context: UsecaseContext, run: BackupRun): Promise<void> {
   const input: BackupInput = { backupId: run.id, trigger: run.trigger, labels: run.labels };
-  await start(context, {
+  await startRun(context, {
     type: workflowTypes.backup,
     workflowId: backupWorkflowId(run.id),
     args: [input],
@@ -86,37 +86,38 @@ export type RestoreRun = {
   id: string;
   databaseId: string;
   planId: string | null;
+  policyId: string | null;
   targetName: string;
   labels: RunLabels;
 };
 
 export async function startRestoreRun(context: UsecaseContext, run: RestoreRun): Promise<void> {
   const input: RestoreInput = { restoreId: run.id, labels: run.labels };
-  await start(context, {
+  await startRun(context, {
     type: workflowTypes.restore,
     workflowId: restoreWorkflowId(run.id),
     args: [input],
     priorityKey: priorities.restore,
     summary: `Restore ${run.labels.databaseName} into ${run.targetName}`,
-    attributes: { databaseId: run.databaseId, planId: run.planId, kind: 'restore' },
+    attributes: { databaseId: run.databaseId, planId: run.planId, policyId: run.policyId, kind: 'restore' },
   });
 }
 
 export async function startRevertRun(context: UsecaseContext, run: RestoreRun): Promise<void> {
   const input: RevertInput = { restoreId: run.id, labels: run.labels };
-  await start(context, {
+  await startRun(context, {
     type: workflowTypes.revert,
     workflowId: revertWorkflowId(run.id),
     args: [input],
     priorityKey: priorities.restore,
     summary: `Put back what ${run.targetName} held before`,
-    attributes: { databaseId: run.databaseId, planId: run.planId, kind: 'revert' },
+    attributes: { databaseId: run.databaseId, planId: run.planId, policyId: run.policyId, kind: 'revert' },
   });
 }
 
 export async function startDeletion(context: UsecaseContext, backupId: string): Promise<void> {
   const input: DeleteBackupInput = { backupId };
-  await start(context, {
+  await startRun(context, {
     type: workflowTypes.deleteBackup,
     workflowId: deleteBackupWorkflowId(backupId),
     args: [input],

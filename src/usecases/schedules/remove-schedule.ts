@@ -1,16 +1,10 @@
-import { ScheduleNotFoundError } from '@temporalio/client';
 import { planScheduleId } from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
+import { dropSchedule } from './put-schedule.js';
 
 /** Removes the Temporal Schedule of a plan; one that is not there is a success. */
 export async function removeSchedule(context: UsecaseContext, planId: string): Promise<void> {
-  try {
-    await context.temporal.withDeadline(Date.now() + 10_000, () =>
-      context.temporal.schedule.getHandle(planScheduleId(planId)).delete(),
-    );
-  } catch (error) {
-    if (!(error instanceof ScheduleNotFoundError)) throw error;
-  }
+  await dropSchedule(context, planScheduleId(planId));
 }
 
 export async function removeScheduleOrLeave(context: UsecaseContext, planId: string): Promise<void> {

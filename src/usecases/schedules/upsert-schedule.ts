@@ -1,5 +1,5 @@
-import type { ScheduleOptions, ScheduleUpdateOptions } from '@temporalio/client';
-import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
+import type { ScheduleUpdateOptions } from '@temporalio/client';
+import { ScheduleOverlapPolicy } from '@temporalio/client';
 import type { PlanRow } from '../../catalog/plans.js';
 import type { FireInput } from '../../workflows/messages.js';
 import { workflowTypes } from '../../workflows/messages.js';
@@ -7,19 +7,9 @@ import { fireWorkflowId, planScheduleId, taskQueues } from '../../workflows/name
 import type { UsecaseContext } from '../context.js';
 import { readSchedule } from '../present/present-plan.js';
 import { searchAttributesOf } from '../runs/search-attributes.js';
+import { putSchedule, scheduleNote } from './put-schedule.js';
 import { removeSchedule } from './remove-schedule.js';
 import { catchupWindowOf, temporalCronLines } from './schedule-times.js';
-
-/** The note carries the revision of the plan that a schedule was made from: the one text that both `list` and `update` can carry. */
-export function scheduleNote(plan: { revision: number; name: string; status: string }): string {
-  return `revision ${plan.revision} of plan ${plan.name}${plan.status === 'paused' ? ', paused by a user' : ''}`;
-}
-
-/** Reads the revision back; null for a note that somebody changed by hand. */
-export function revisionOfNote(note: string | undefined): number | null {
-  const match = /^revision (\d+) of plan /.exec(note ?? '');
-  return match ? Number(match[1]) : null;
-}
 
 function optionsOf(context: UsecaseContext, plan: PlanRow): ScheduleUpdateOptions | null {
   const schedule = readSchedule(plan.schedule);
@@ -47,7 +37,7 @@ function optionsOf(context: UsecaseContext, plan: PlanRow): ScheduleUpdateOption
       catchupWindow: catchupWindowOf(schedule, new Date()),
       pauseOnFailure: false,
     },
-    state: { paused: plan.status === 'paused', note: scheduleNote(plan) },
+    state: { paused: plan.status === 'paused', note: scheduleNote('plan', plan) },
   };
 }
 
@@ -58,15 +48,7 @@ export async function upsertSchedule(context: UsecaseContext, plan: PlanRow): Pr
     await removeSchedule(context, plan.id);
     return;
   }
-  const scheduleId = planScheduleId(plan.id);
-  await context.temporal.withDeadline(Date.now() + 10_000, async () => {
-    try {
-      await context.temporal.schedule.create({ scheduleId, ...options } as ScheduleOptions);
-    } catch (error) {
-      if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-      await context.temporal.schedule.getHandle(scheduleId).update(() => options);
-    }
-  });
+  await putSchedule(context, planScheduleId(plan.id), options);
 }
 
 /** The catalog is the desired state: when Temporal does not answer the plan stands, and the reconcile loop makes the schedule. */

@@ -1,4 +1,3 @@
-import type { BackupRow } from '../../catalog/backups.js';
 import type { DatabaseRow } from '../../catalog/databases.js';
 import { TidemarkError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
@@ -8,6 +7,7 @@ import type { Principal, UsecaseContext } from '../context.js';
 import { requireDatabase } from '../get-database.js';
 import { tlsColumn } from '../present/present-database.js';
 import { invalidField } from './refusals.js';
+import type { ResolvedSource } from './restore-source.js';
 import { sealCredentials } from './seal-credentials.js';
 
 /** Databases that belong to the server itself: replacing one would take the server down. */
@@ -33,15 +33,15 @@ export type ResolvedTarget = {
 export async function resolveTarget(
   context: UsecaseContext,
   principal: Principal,
-  backup: BackupRow,
+  source: ResolvedSource,
   request: CreateRestore,
 ): Promise<ResolvedTarget> {
   const wanted = request.target;
   if (wanted === undefined) {
     throw new TidemarkError(
       'target_required',
-      `Say where backup ${backup.id} goes: {kind: original}, or {kind: server} with a databaseId or a connection.`,
-      { object: backup.id, fields: [{ field: '/target', message: 'is required' }] },
+      `Say where ${source.text} goes: {kind: original}, or {kind: server} with a databaseId or a connection.`,
+      { object: source.backup.id, fields: [{ field: '/target', message: 'is required' }] },
     );
   }
   if (wanted.kind === 'new_preview' || wanted.kind === 'preview') {
@@ -51,10 +51,10 @@ export async function resolveTarget(
   }
   const resolved =
     wanted.kind === 'original'
-      ? toRegistered('original', backup.database, backup.database.database)
-      : await toServer(context, principal, backup, wanted);
-  assertName(backup.database.engine, resolved.target.database);
-  assertMayTouchOriginal(context, principal, backup, request, resolved.target);
+      ? toRegistered('original', source.database, source.database.database)
+      : await toServer(context, principal, source, wanted);
+  assertName(source.database.engine, resolved.target.database);
+  assertMayTouchOriginal(context, principal, source, request, resolved.target);
   return resolved;
 }
 
@@ -81,14 +81,14 @@ function toRegistered(
 async function toServer(
   context: UsecaseContext,
   principal: Principal,
-  backup: BackupRow,
+  source: ResolvedSource,
   wanted: Extract<RestoreTargetRequest, { kind: 'server' }>,
 ): Promise<ResolvedTarget> {
-  const { engine } = backup.database;
+  const { engine } = source.database;
   if (wanted.path !== undefined) {
     throw new TidemarkError(
       'not_supported',
-      'A dump is restored into a database, not into files; `path` is for physical backups.',
+      'A restore goes into a database, not into files; `tidemark extract` writes files.',
       {
         fields: [{ field: '/target/path', message: 'must be absent' }],
       },
@@ -112,7 +112,7 @@ async function toServer(
   await context.options.assertHostAllowed(host);
   const secret = await sealCredentials(context, { password }, newId('secret'));
   const port = wanted.port ?? usualPort[engine] ?? 0;
-  const database = wanted.database ?? backup.database.database;
+  const database = wanted.database ?? source.database.database;
   return {
     target: { kind: 'server', databaseId: null, host, port, username, database },
     tls: wanted.tls ?? null,
@@ -150,21 +150,21 @@ export function mayTouchOriginals(context: UsecaseContext, principal: Principal)
 function assertMayTouchOriginal(
   context: UsecaseContext,
   principal: Principal,
-  backup: BackupRow,
+  source: ResolvedSource,
   request: CreateRestore,
   target: RestoreTarget,
 ): void {
-  if (target.kind !== 'original' && placeKey(target) !== placeKey(backup.database)) return;
+  if (target.kind !== 'original' && placeKey(target) !== placeKey(source.database)) return;
   if (!mayTouchOriginals(context, principal)) {
     throw new TidemarkError('forbidden', 'On this installation only an administrator may restore over the original.', {
-      object: backup.databaseId,
+      object: source.database.id,
     });
   }
   if (!request.confirmOverwrite) {
     throw new TidemarkError(
       'confirmation_required',
-      `The target is the original database ${backup.database.name} (${backup.databaseId}). Send confirmOverwrite: true to go on.`,
-      { object: backup.databaseId, fields: [{ field: '/confirmOverwrite', message: 'must be true' }] },
+      `The target is the original database ${source.database.name} (${source.database.id}). Send confirmOverwrite: true to go on.`,
+      { object: source.database.id, fields: [{ field: '/confirmOverwrite', message: 'must be true' }] },
     );
   }
 }

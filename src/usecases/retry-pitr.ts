@@ -1,0 +1,37 @@
+import { changeAttachment } from '../catalog/attachments.js';
+import { recordAudit } from '../catalog/audit-events.js';
+import { TidemarkError } from '../domain/errors.js';
+import type { AttachmentResource } from '../domain/schemas/policies.js';
+import type { Principal, UsecaseContext } from './context.js';
+import { requireAttachment } from './get-attachment.js';
+import { presentAttachment } from './present/present-policy.js';
+import { startAttach } from './runs/start-policy-runs.js';
+import { startOrLeave } from './runs/start-run.js';
+
+/**
+ * Configures PITR again after its cause was mended. One that never came to be attached is attached from the beginning. Throws
+ * `conflict` where there is nothing to retry.
+ */
+export async function retryPitr(
+  context: UsecaseContext,
+  principal: Principal,
+  input: { policyId: string; databaseId: string },
+): Promise<AttachmentResource> {
+  const before = await requireAttachment(context, principal, input);
+  const { database, policy } = before;
+  const refuse = (why: string) =>
+    new TidemarkError('conflict', `PITR of ${database.name} (${database.id}) cannot be retried: ${why}.`, {
+      object: database.id,
+    });
+  if (!policy.pitr) throw refuse(`the policy ${policy.name} has it switched off`);
+  if (before.status === 'detaching' || before.status === 'configuring') throw refuse(`it is ${before.status}`);
+  if (before.pitrStatus === 'active') throw refuse('it is active');
+  const again = before.status === 'error' ? ({ status: 'configuring' } as const) : {};
+  const row = await context.catalog.prisma.$transaction(async (tx) => {
+    const changed = await changeAttachment(tx, before.id, { ...again, pitrStatus: 'configuring', forgetError: true });
+    await recordAudit(tx, principal, 'attachment.pitr_retried', before.id, { ...input });
+    return changed;
+  });
+  await startOrLeave(context, row.id, () => startAttach(context, row, { retryPitr: before.status !== 'error' }));
+  return presentAttachment(row);
+}

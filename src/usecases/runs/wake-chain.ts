@@ -1,0 +1,67 @@
+import type { ArchiveInput, ChainInput, ChainLabels } from '../../workflows/messages.js';
+import { wakeSignal, workflowTypes } from '../../workflows/messages.js';
+import { archiveWorkflowId, chainWorkflowId, priorities, taskQueues } from '../../workflows/names.js';
+import type { UsecaseContext } from '../context.js';
+import { searchAttributesOf } from './search-attributes.js';
+
+/** What is needed to address the entities of a chain; a chain row has it. */
+export type ChainAddress = {
+  readonly id: string;
+  readonly policyId: string;
+  readonly serverId: string;
+  readonly policy: { readonly name: string };
+  readonly server: { readonly identity: string };
+};
+
+/** How people read a chain in the Web UI. */
+export function chainLabels(chain: Pick<ChainAddress, 'policy' | 'server'>): ChainLabels {
+  return { serverName: chain.server.identity, policyName: chain.policy.name };
+}
+
+/** Tells the chain entity that the catalog has something new, and starts it when it does not run. */
+export async function wakeChain(context: UsecaseContext, chain: ChainAddress): Promise<void> {
+  const labels = chainLabels(chain);
+  const input: ChainInput = { chainId: chain.id, labels };
+  await wake(context, chain, {
+    type: workflowTypes.chain,
+    workflowId: chainWorkflowId(chain.policyId, chain.serverId),
+    input,
+    summary: `Backups of ${labels.serverName} (policy ${labels.policyName})`,
+  });
+}
+
+/** As `wakeChain`, of the entity that follows the log. */
+export async function wakeArchive(context: UsecaseContext, chain: ChainAddress): Promise<void> {
+  const labels = chainLabels(chain);
+  const input: ArchiveInput = { chainId: chain.id, labels };
+  await wake(context, chain, {
+    type: workflowTypes.archive,
+    workflowId: archiveWorkflowId(chain.policyId, chain.serverId),
+    input,
+    summary: `Log archive of ${labels.serverName} (policy ${labels.policyName})`,
+  });
+}
+
+async function wake(
+  context: UsecaseContext,
+  chain: ChainAddress,
+  entity: { type: string; workflowId: string; input: ChainInput; summary: string },
+): Promise<void> {
+  await context.temporal.withDeadline(Date.now() + 5_000, () =>
+    context.temporal.workflow.signalWithStart(entity.type, {
+      workflowId: entity.workflowId,
+      taskQueue: taskQueues.control,
+      args: [entity.input],
+      signal: wakeSignal,
+      signalArgs: [],
+      priority: { priorityKey: priorities.scheduled },
+      staticSummary: entity.summary,
+      ...searchAttributesOf(context, {
+        databaseId: null,
+        planId: null,
+        policyId: chain.policyId,
+        kind: entity.type,
+      }),
+    }),
+  );
+}

@@ -15,11 +15,11 @@ import type {
   ServerBackupResult,
   ServerBackupSession,
 } from '../../src/engines/chain-engine.js';
+import { getChainEngine } from '../../src/engines/chain-registry.js';
 import type { DatabaseConnection, EngineContext } from '../../src/engines/engine.js';
 import { openFull } from '../../src/engines/postgres/chain/open-full.js';
 import { openIncremental } from '../../src/engines/postgres/chain/open-incremental.js';
-import { recover } from '../../src/engines/postgres/chain/recover.js';
-import { postgresEngine } from '../../src/engines/postgres/engine.js';
+import { getEngine } from '../../src/engines/registry.js';
 import { engineBinDir, engineRoot } from '../../src/platform/installed.js';
 import type { Child } from '../../src/platform/spawn-child.js';
 import { spawnChild } from '../../src/platform/spawn-child.js';
@@ -126,7 +126,7 @@ export function useSandboxes(context: () => EngineContext): {
     async open(backups, options = {}) {
       const [first] = backups;
       if (!first) throw new Error('no backup');
-      const sandbox = await recover(context(), {
+      const sandbox = await getChainEngine(first.server.engine).recover(context(), {
         dir: folder(),
         server: first.server,
         backups,
@@ -145,7 +145,7 @@ export function useSandboxes(context: () => EngineContext): {
 
 /** What a database holds, by the way a restore reads it: a dump's fingerprint. */
 export async function printOf(connection: DatabaseConnection, context: EngineContext): Promise<Fingerprint> {
-  const session = await postgresEngine.openDump(connection, context, { fingerprint: true });
+  const session = await getEngine(connection.engine).openDump(connection, context, { fingerprint: true });
   try {
     const print = session.fingerprint();
     print.catch(() => {});
@@ -181,7 +181,7 @@ export function useReceiver(server: TestEngine): {
       dir = mkdtempSync(join(tmpdir(), 'wal-'));
       child = spawnChild({
         command: join(engineBinDir(server.product as 'pg17', root), 'pg_receivewal'),
-        args: ['-D', dir, '--no-password'],
+        args: ['-D', dir, '--no-password', '--status-interval=1'],
         env: {
           PGHOST: server.host,
           PGPORT: String(server.port),
@@ -202,7 +202,7 @@ export function useReceiver(server: TestEngine): {
       if (!row) throw new Error('no position');
       await until(async () => {
         const [state] = await server.query<{ done: boolean }>(
-          `SELECT bool_or(flush_lsn >= '${row.lsn}') AS done FROM pg_stat_replication WHERE application_name = 'pg_receivewal'`,
+          `SELECT bool_or(write_lsn >= '${row.lsn}') AS done FROM pg_stat_replication WHERE application_name = 'pg_receivewal'`,
         );
         return state?.done === true;
       }, `pg_receivewal to reach ${row.lsn}`);

@@ -12,6 +12,8 @@ export type StoredLog = {
   /** Its end: timeline and LSN. */
   readonly timeline: number;
   readonly end: bigint;
+  /** Name of the segment that holds what was written at segment `number`. */
+  nameOf(number: bigint): string;
 };
 
 const incomplete = (message: string) => new TidemarkError('recovery_incomplete', message);
@@ -54,9 +56,11 @@ export function requireStoredLog(
     if (place !== undefined) history = readFileSync(join(place, name), 'utf8');
   }
   const size = BigInt(segmentBytes);
+  const nameOf = (number: bigint) =>
+    segmentName({ timeline: timelineOf(number, timeline, history, segmentBytes), number }, segmentBytes);
   const last = end > start ? (end - 1n) / size : start / size - 1n;
   for (let number = start / size; number <= last; number++) {
-    const name = segmentName({ timeline: timelineOf(number, timeline, history, segmentBytes), number }, segmentBytes);
+    const name = nameOf(number);
     if (!files.has(name))
       throw incomplete(`The log archive has a gap: ${name} is missing between ${from.lsn} and ${logEnd.lsn}.`);
     const need = number === last ? end - number * size : size;
@@ -72,7 +76,7 @@ export function requireStoredLog(
     // Zeros end a log like the zeros of a file that is being written.
     if (statSync(path).size < segmentBytes) truncateSync(path, segmentBytes);
   }
-  return { dir: options.logDir, segmentBytes, timeline, end };
+  return { dir: options.logDir, segmentBytes, timeline, end, nameOf };
 }
 
 const PAGE = 8192n;
@@ -86,6 +90,31 @@ function recordStart(lsn: bigint, segmentBytes: number): bigint {
   return aligned % PAGE === 0n ? aligned + SHORT_HEADER : aligned;
 }
 
+/** Bytes of the log at `lsn`, which must not reach beyond its page; null when they are not there. */
+function readBytes(log: StoredLog, lsn: bigint, bytes: number): Buffer | null {
+  const size = BigInt(log.segmentBytes);
+  const found = Buffer.alloc(bytes);
+  let file: number;
+  try {
+    file = openSync(join(log.dir, log.nameOf(lsn / size)), 'r');
+  } catch {
+    return null;
+  }
+  try {
+    return readSync(file, found, 0, bytes, Number(lsn % size)) < bytes ? null : found;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Where the record before the one at `lsn` begins: each names it, 8 bytes from its own beginning. */
+export function readPreviousRecord(log: StoredLog, lsn: bigint): bigint | null {
+  let at = lsn + 8n;
+  if (at % PAGE === 0n) at = recordStart(at, log.segmentBytes);
+  const previous = readBytes(log, at, 8)?.readBigUInt64LE();
+  return previous === undefined || previous === 0n || previous >= lsn ? null : previous;
+}
+
 /**
  * Did replay that ended at `reached` take all of the stored log? Its last bytes may be the beginning of a record whose rest was not stored
  * yet: then nothing is missing that had been committed. Otherwise the server stopped at something it could not read.
@@ -95,20 +124,8 @@ export function isWholeLogApplied(log: StoredLog, reached: bigint): boolean {
   const at = recordStart(reached, log.segmentBytes);
   // Not even the length of the next record is there.
   if (at + 4n > log.end) return true;
-  const number = at / BigInt(log.segmentBytes);
-  const path = join(log.dir, segmentName({ timeline: log.timeline, number }, log.segmentBytes));
-  const length = Buffer.alloc(4);
-  let file: number;
-  try {
-    file = openSync(path, 'r');
-  } catch {
-    return false;
-  }
-  try {
-    if (readSync(file, length, 0, 4, Number(at % BigInt(log.segmentBytes))) < 4) return false;
-  } finally {
-    closeSync(file);
-  }
+  const length = readBytes(log, at, 4);
+  if (length === null) return false;
   const total = BigInt(length.readUInt32LE());
   // 24 bytes are a record's header; a record of up to a gigabyte is possible.
   return total >= 24n && total <= 1024n * 1024n * 1024n && at + total > log.end;

@@ -1,23 +1,19 @@
-import type { StopPoint } from '../../../domain/recovery-target.js';
-
-/** `2026-01-01 12:00:00.123456+00` as RFC 3339. The sandbox writes UTC. */
+/** `2026-01-01 12:00:00.1234+00`, whose zeros at the end are left out, as RFC 3339 with six digits. The sandbox writes UTC. */
 function toRfc3339(text: string): string {
-  return text
-    .trim()
-    .replace(' ', 'T')
-    .replace(/\+00(:00)?$|\s*UTC$/, 'Z');
+  const [, day, clock, fraction = ''] = /^(\d{4,}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.(\d+))?/.exec(text) ?? [];
+  return `${day}T${clock}.${fraction.padEnd(6, '0')}Z`;
 }
 
 /** Understands what a recovering server says, line by line, until it takes connections. */
 export class RecoveryLog {
-  /** Where the last record that was replayed begins. */
+  /** Where the last record that was looked at begins: when it stopped before one, that is the refused one. */
   redoDone: string | null = null;
   /** The last commit or abort that was replayed. */
   lastCompletedAt: string | null = null;
   /** Commit or abort before which it stopped. */
   refusedAt: string | null = null;
-  /** It said that it stopped at the target. */
-  stopped = false;
+  /** On which side of a record it stopped at the target; null when it took all. */
+  stopped: 'before' | 'after' | null = null;
   ready = false;
   newTimeline: number | null = null;
   private readonly onReady: () => void;
@@ -33,7 +29,7 @@ export class RecoveryLog {
     if (this.ready) return;
     let match = /^LOG: {2}recovery stopping (before|after) (.*)$/.exec(line);
     if (match) {
-      this.stopped = true;
+      this.stopped = match[1] === 'before' ? 'before' : 'after';
       const time = /^(?:commit|abort) of transaction \d+, time (.+)$/.exec(match[2] ?? '')?.[1];
       if (match[1] === 'before' && time !== undefined) this.refusedAt = toRfc3339(time);
       return;
@@ -50,10 +46,5 @@ export class RecoveryLog {
       this.ready = true;
       this.onReady();
     }
-  }
-
-  lastApplied(): StopPoint | null {
-    if (this.redoDone === null && this.lastCompletedAt === null) return null;
-    return { position: this.redoDone, at: this.lastCompletedAt };
   }
 }

@@ -29,11 +29,13 @@ export function recoveryTargetSettings(target: RecoveryTarget): Record<string, s
         recovery_target_inclusive: target.before ? 'off' : 'on',
       };
     case 'time': {
-      const [, seconds, fraction = '', zone] = RFC3339.exec(target.time) ?? [];
-      toMicroseconds(target.time);
+      const us = toMicroseconds(target.time);
+      const [, , fraction = ''] = RFC3339.exec(target.time) ?? [];
       const isFiner = /[1-9]/.test(fraction.slice(6));
+      const seconds = new Date(Number(us / 1000n)).toISOString().slice(0, 19).replace('T', ' ');
       return {
-        recovery_target_time: `${seconds}.${fraction.slice(0, 6).padEnd(6, '0')}${zone}`,
+        // Not `Z`: the server reads its configuration before it knows names of zones.
+        recovery_target_time: `${seconds}.${String(us % 1_000_000n).padStart(6, '0')}+00`,
         recovery_target_inclusive: target.before && !isFiner ? 'off' : 'on',
       };
     }

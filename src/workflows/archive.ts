@@ -55,6 +55,8 @@ export async function archive(input: ArchiveInput): Promise<void> {
     story.status('following');
     const began = Date.now();
     const outcome = await followWhileWanted(chainId, input, wish, wakes);
+    // A wake from here on ends the pause, also one that comes while the error is being noted.
+    const known = wakes.count;
     if (Date.now() - began > STEADY_MS) failures = 0;
     if (outcome.state === 'failed') {
       failures += 1;
@@ -66,7 +68,6 @@ export async function archive(input: ArchiveInput): Promise<void> {
     }
     // Between two followers, so that nothing is cut; and before a pause, which a new history can take as well.
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof archive>(input);
-    const known = wakes.count;
     if (failures > 0 && outcome.state !== 'ended')
       await condition(() => wakes.count > known, pauseFor(failures, outcome));
   }

@@ -4,6 +4,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll } from 'vitest';
 import { bundleWorkflows } from '../../src/workers/build-bundle.js';
 import type { Scripted } from './scripted-activities.js';
+import type { TemporalOptions } from './workflow-server.js';
 import { serve, startTemporal } from './workflow-server.js';
 
 export interface WorkflowEnv {
@@ -12,7 +13,7 @@ export interface WorkflowEnv {
   run<T>(scripted: Scripted, act: (env: TestWorkflowEnvironment) => Promise<T>): Promise<T>;
 }
 
-export function useWorkflowEnv(options: { timeSkipping: boolean } = { timeSkipping: true }): WorkflowEnv {
+export function useWorkflowEnv(options: TemporalOptions = { timeSkipping: true }): WorkflowEnv {
   let env: TestWorkflowEnvironment | undefined;
   let bundle: { code: string } | undefined;
   beforeAll(async () => {

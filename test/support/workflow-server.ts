@@ -19,8 +19,14 @@ function quieten(): void {
   });
 }
 
+export type TemporalOptions = {
+  readonly timeSkipping: boolean;
+  /** Events of history from which on the real server suggests a new one; by default some thousands. */
+  readonly suggestNewHistoryAt?: number;
+};
+
 /** The SDK gives a server 5 s to start, which a busy machine does not always hold; the next try finds its program in memory. */
-export async function startTemporal(options: { timeSkipping: boolean }): Promise<TestWorkflowEnvironment> {
+export async function startTemporal(options: TemporalOptions): Promise<TestWorkflowEnvironment> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await startOnce(options);
@@ -30,7 +36,7 @@ export async function startTemporal(options: { timeSkipping: boolean }): Promise
   }
 }
 
-async function startOnce(options: { timeSkipping: boolean }): Promise<TestWorkflowEnvironment> {
+async function startOnce(options: TemporalOptions): Promise<TestWorkflowEnvironment> {
   quieten();
   const { install } = loadConfig();
   const skipping = options.timeSkipping ? toolPath('temporal-test-server', install) : null;
@@ -41,7 +47,12 @@ async function startOnce(options: { timeSkipping: boolean }): Promise<TestWorkfl
   }
   const path = toolPath('temporal', install);
   if (path === null) throw new Error('the Temporal server is not installed: run `npm run setup`');
-  return await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path } } });
+  const { suggestNewHistoryAt: count } = options;
+  const extraArgs =
+    count === undefined ? [] : ['--dynamic-config-value', `limit.historyCount.suggestContinueAsNew=${count}`];
+  return await TestWorkflowEnvironment.createLocal({
+    server: { executable: { type: 'existing-path', path }, extraArgs },
+  });
 }
 
 export async function serve<T>(

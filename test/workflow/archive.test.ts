@@ -130,28 +130,32 @@ describe('the archive workflow', () => {
     expect(String((result as Error).cause)).toContain('ancel');
     expect(scripted.calls).not.toContain('releaseSource');
   });
+});
 
-  test('takes up a new history after many wakes and goes on following', async () => {
-    const script = { readArchive: [wish], followLog: [untilCancelled] };
-    const scripted = scriptActivities(script);
+describe('a long history of the archive workflow', () => {
+  const temporal = useWorkflowEnv({ timeSkipping: false, suggestNewHistoryAt: 60 });
+
+  test('is followed by a new one after many wakes, in which the log is followed anew', async () => {
+    const scripted = scriptActivities({ readArchive: [wish], followLog: [untilCancelled] });
     await temporal.run(scripted, async (env) => {
-      const workflowId = uniqueId('archive');
       const handle = await env.client.workflow.start(workflowTypes.archive, {
         taskQueue: taskQueues.control,
-        workflowId,
+        workflowId: uniqueId('archive'),
         args: [{ chainId: 'chn_1', labels: { serverName: 'db', policyName: 'nightly' } }],
       });
-      const first = (await handle.describe()).runId;
-      await following(scripted);
-      // The server suggests a new history from some thousands of events on.
-      for (let wakes = 0; (await env.client.workflow.getHandle(workflowId).describe()).runId === first; wakes += 1) {
-        if (wakes > 3_000) throw new Error('no new history');
-        await env.client.workflow.getHandle(workflowId).signal(wakeSignal);
+      const follows = () => scripted.calls.filter((call) => call === 'followLog').length;
+      await until(() => follows() === 1, 'the log to be followed');
+      const current = env.client.workflow.getHandle(handle.workflowId);
+      const first = (await current.describe()).runId;
+      for (let wakes = 0; wakes < 30 && (await current.describe()).runId === first; wakes += 1) {
+        await current.signal(wakeSignal);
+        await new Promise((resolve) => setTimeout(resolve, 200));
       }
-      await following(scripted, 2);
-      await env.client.workflow.getHandle(workflowId).terminate();
+      await until(() => follows() === 2, 'the log to be followed in a new history');
+      expect((await current.describe()).runId).not.toBe(first);
+      await current.terminate();
     });
-  }, 180_000);
+  });
 });
 
 describe('a restore that needs recovery', () => {

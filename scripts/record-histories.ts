@@ -23,7 +23,8 @@ const wanted = (run: RecordedRun) =>
 
 mkdirSync(folder, { recursive: true });
 // A real server: the time-skipping one leaves out what a real history has.
-const env = await startTemporal({ timeSkipping: false });
+// Suggests new histories early, so that one that was continued is a page and not a book.
+const env = await startTemporal({ timeSkipping: false, suggestNewHistoryAt: 60 });
 try {
   const bundle = await bundleWorkflows();
   for (const run of recordedRuns.filter(wanted)) {
@@ -41,7 +42,9 @@ try {
         await act(handle);
       }
       await handle.result().catch(() => undefined);
-      const history = await handle.fetchHistory();
+      // The first of them, where there are several: it ends by being continued.
+      const first = env.client.workflow.getHandle(handle.workflowId, handle.firstExecutionRunId);
+      const history = await first.fetchHistory();
       // Stack traces name files: by their place in the checkout, not by that of the machine it was recorded on.
       const json = JSON.stringify(JSON.parse(historyToJSON(history)), null, 1).replaceAll(checkout, '');
       writeFileSync(`${folder}${run.name}.json`, `${json}\n`);

@@ -185,7 +185,7 @@ function summary(manifest: Manifest | null) {
 }
 
 function size(manifest: Manifest): number {
-  return manifest.artifacts.reduce((sum, artifact) => sum + (artifact.role === 'dump' ? artifact.bytes : 0), 0);
+  return manifest.artifacts.reduce((sum, artifact) => sum + (artifact.role === 'fingerprint' ? 0 : artifact.bytes), 0);
 }
 
 function printFiles(manifest: Manifest, files: readonly ExtractedFile[], json: boolean): void {
@@ -202,6 +202,9 @@ function printFiles(manifest: Manifest, files: readonly ExtractedFile[], json: b
 /** How to load it without Tidemark. */
 function hint(manifest: Manifest, files: readonly ExtractedFile[]): string {
   const { engine, version } = manifest.source;
+  if (manifest.chain !== undefined) {
+    return `It holds a whole server. For a data folder that can be started:\n  tidemark extract … --database-server ${manifest.chain.serverId} --time ${manifest.takenAt} --out FOLDER`;
+  }
   const dumpNames = new Set(manifest.artifacts.filter(({ role }) => role === 'dump').map(({ name }) => name));
   // In the manifest's order, which is that of loading.
   const dumps = files.map(({ path }) => path).filter((path) => dumpNames.has(basename(path)));

@@ -29,7 +29,7 @@ export type ExtractedFile = { readonly path: string; readonly bytes: number; rea
  */
 export async function extractBackup(options: ExtractBackup): Promise<ExtractedFile[]> {
   const { destination, backup, signal } = options;
-  const artifacts = backup.manifest.artifacts.filter((it) => it.role === 'dump' || options.withFingerprint);
+  const artifacts = backup.manifest.artifacts.filter((it) => it.role !== 'fingerprint' || options.withFingerprint);
   await mkdir(options.outDir, { recursive: true });
   await verifyArtifacts({ destination, artifacts, signal, onBytes: (bytes) => options.onProgress?.('verify', bytes) });
   const files: ExtractedFile[] = [];

@@ -149,6 +149,24 @@ export const recordedRuns: readonly RecordedRun[] = [
     },
   },
   {
+    name: 'archive-new-history',
+    type: 'archive',
+    args: [archiveInput],
+    script: {
+      readArchive: [...Array.from({ length: 14 }, () => wish), { ...wish, wanted: false }],
+      followLog: [untilCancelled],
+    },
+    interrupt: {
+      during: 'followLog',
+      act: async (handle) => {
+        for (let wakes = 0; wakes < 25; wakes += 1) {
+          await handle.signal('wake').catch(() => undefined);
+          await new Promise((resolve) => setTimeout(resolve, 200));
+        }
+      },
+    },
+  },
+  {
     name: 'revert-retried',
     type: 'revert',
     args: [{ restoreId: 'rst_recorded', labels }],

@@ -1,107 +1,18 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { DatabaseConnection } from '../../src/engines/engine.js';
+import { expect, it } from 'vitest';
 import { comparePositions } from '../../src/engines/postgres/archive/compare-positions.js';
 import { configureArchive } from '../../src/engines/postgres/archive/configure-archive.js';
 import { openFollower } from '../../src/engines/postgres/archive/open-follower.js';
-import { readLogEnd } from '../../src/engines/postgres/archive/read-log-end.js';
 import { releaseArchive } from '../../src/engines/postgres/archive/release-archive.js';
 import { parseLsn } from '../../src/engines/postgres/archive/wal-names.js';
-import type { EngineProduct } from '../../src/platform/installed.js';
-import { archiveToFolder, resumeFrom } from '../support/archive-to-folder.js';
-import { describeEngine, uniqueName, usePrivateEngine } from '../support/engine-servers.js';
+import { resumeFrom } from '../support/archive-to-folder.js';
+import { describeEngine } from '../support/engine-servers.js';
 import { until } from '../support/until.js';
-import { expectCode, useContext } from './contract.js';
-
-const engine = { openFollower, readLogEnd, comparePositions };
-const ROLE = 'archiver';
-const PASSWORD = "o'r \\ wal";
-
-/** Process ids of the receivers that this process started into one spool. */
-function receivers(spoolDir: string): number[] {
-  return readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry)) return [];
-    try {
-      const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0');
-      return args[0]?.endsWith('pg_receivewal') && args.includes(`--directory=${spoolDir}`) ? [Number(entry)] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-type Server = ReturnType<typeof usePrivateEngine>;
-
-/** A source with a role that has REPLICATION and nothing else, a table to write to, and folders of its own per archive. */
-function useSource(product: EngineProduct, settings: Record<string, string> = {}) {
-  const server = usePrivateEngine(product, { settings: { fsync: 'off', ...settings } });
-  const context = useContext();
-  const folders: string[] = [];
-  beforeAll(async () => {
-    await server.query(
-      `CREATE ROLE ${ROLE} LOGIN REPLICATION PASSWORD E'${PASSWORD.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`,
-    );
-    await server.query('CREATE TABLE written (id bigint, filling text)');
-  });
-  afterAll(() => {
-    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-  });
-  const connection = (port = server.port): DatabaseConnection => ({
-    engine: 'postgresql',
-    host: '127.0.0.1',
-    port,
-    username: ROLE,
-    password: PASSWORD,
-    database: 'postgres',
-    tls: null,
-  });
-  return {
-    server,
-    context,
-    connection,
-    newArchive: () => {
-      const base = mkdtempSync(join(tmpdir(), 'tm-wal-'));
-      folders.push(base);
-      return { slot: uniqueName('tidemark'), dir: join(base, 'store'), spoolDir: join(base, 'spool') };
-    },
-    fill: (rows: number) =>
-      server.query(`INSERT INTO written SELECT i, repeat('x', 200) FROM generate_series(1, ${rows}) i`),
-    slotLsn: async (slot: string) => {
-      const [row] = await server.query<{ lsn: string | null }>(
-        `SELECT restart_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`,
-      );
-      return row?.lsn ?? null;
-    },
-  };
-}
-
-/** The stored files against the server's own, byte for byte. Whole files only if the server still has them. */
-function compareWithServer(server: Server, dir: string, files: readonly { name: string; bytes: number }[]): number {
-  let compared = 0;
-  const walDir = join(server.engineDataDir, 'pg_wal');
-  for (const { name, bytes } of files) {
-    if (!readdirSync(walDir).includes(name)) continue;
-    const own = readFileSync(join(walDir, name)).subarray(0, bytes);
-    expect(
-      createHash('sha256')
-        .update(readFileSync(join(dir, name)))
-        .digest('hex'),
-      name,
-    ).toBe(createHash('sha256').update(own).digest('hex'));
-    compared += 1;
-  }
-  return compared;
-}
-
-/** Every chunk begins where the one before it ended. */
-function expectUnbroken(chunks: readonly { start: unknown; end: unknown }[]): void {
-  for (let i = 1; i < chunks.length; i += 1) expect(chunks[i]?.start).toEqual(chunks[i - 1]?.end);
-}
+import { expectCode } from './contract.js';
+import { compareWithServer, expectUnbroken, receivers, useSource } from './postgres-archive-source.js';
 
 for (const product of ['pg15', 'pg17', 'pg18'] as const)
   describeEngine(product, `the log archive of ${product}`, () => {
@@ -115,7 +26,7 @@ for (const product of ['pg15', 'pg17', 'pg18'] as const)
       expect(await configureArchive(connection, context(), archive)).toEqual(setup);
       expect(setup.findings.map((finding) => finding.code)).toContain('slot_limit_unset');
       await source.fill(100_000);
-      const run = await archiveToFolder({ engine, connection, context: context(), ...archive });
+      const run = await source.follow(archive);
       await source.fill(100_000);
       await server.query('SELECT pg_switch_wal()');
       await source.fill(10);
@@ -138,15 +49,10 @@ for (const product of ['pg15', 'pg17', 'pg18'] as const)
 describeEngine('pg17', 'the log archive of PostgreSQL', () => {
   const source = useSource('pg17', { wal_keep_size: '1GB' });
   const { server, context } = source;
-  const follow = async (
-    archive: ReturnType<typeof source.newArchive>,
-    more: { acknowledge?: boolean; spoolLimitBytes?: number } = {},
-  ) => archiveToFolder({ engine, connection: source.connection(), context: context(), ...archive, ...more });
-
   it('loses nothing when the receiver is killed again and again under 200 commits', async () => {
     const archive = source.newArchive();
     await configureArchive(source.connection(), context(), archive);
-    const run = await follow(archive);
+    const run = await source.follow(archive);
     await until(() => run.follower.state().connected, 'the receiver to connect');
     const client = new pg.Client({
       host: server.host,
@@ -178,7 +84,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
   it('goes on without a hole when the spool was lost with its worker', async () => {
     const archive = source.newArchive();
     await configureArchive(source.connection(), context(), archive);
-    const first = await follow(archive);
+    const first = await source.follow(archive);
     await source.fill(60_000);
     await first.catchUp();
     await source.fill(20_000);
@@ -187,7 +93,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
     expect(acknowledged).toBeLessThanOrEqual(parseLsn(first.position()?.lsn ?? '0/0'));
     rmSync(archive.spoolDir, { recursive: true, force: true });
     await source.fill(100_000);
-    const second = await follow(archive);
+    const second = await source.follow(archive);
     await second.catchUp();
     await second.stop();
     expect(second.chunks[0]?.start).toEqual(first.chunks.at(-1)?.end);
@@ -198,7 +104,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
   it('uses what an earlier run left in the spool', async () => {
     const archive = source.newArchive();
     await configureArchive(source.connection(), context(), archive);
-    const first = await follow(archive);
+    const first = await source.follow(archive);
     await first.catchUp();
     await first.stop();
     // A run that receives and whose worker dies before it ships anything.
@@ -214,7 +120,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
     );
     await follower.close();
     const before = readdirSync(archive.spoolDir).length;
-    const second = await follow(archive);
+    const second = await source.follow(archive);
     expect(readdirSync(archive.spoolDir).length).toBeGreaterThanOrEqual(before);
     await second.catchUp();
     await second.stop();
@@ -225,7 +131,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
   it('survives a crash and a restart of the source', async () => {
     const archive = source.newArchive();
     await configureArchive(source.connection(), context(), archive);
-    const run = await follow(archive);
+    const run = await source.follow(archive);
     await source.fill(20_000);
     await run.catchUp();
     await server.kill();
@@ -246,7 +152,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
   it('tells the source nothing before a chunk is acknowledged', async () => {
     const archive = source.newArchive();
     const { position } = await configureArchive(source.connection(), context(), archive);
-    const run = await follow(archive, { acknowledge: false });
+    const run = await source.follow(archive, { acknowledge: false });
     await source.fill(100_000);
     await run.catchUp();
     await sleep(2_500);
@@ -261,7 +167,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
   it('has a log end that moves on an idle source, and that it reaches', async () => {
     const archive = source.newArchive();
     await configureArchive(source.connection(), context(), archive);
-    const run = await follow(archive);
+    const run = await source.follow(archive);
     const first = await run.catchUp();
     await sleep(1_100);
     const second = await run.catchUp();
@@ -280,7 +186,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
     expect(follower.state().connected).toBe(false);
     expect(spooled()).toBeLessThanOrEqual(spoolLimitBytes);
     await follower.close();
-    const run = await follow(archive, { spoolLimitBytes });
+    const run = await source.follow(archive, { spoolLimitBytes });
     await run.catchUp();
     expect(spooled()).toBeLessThanOrEqual(spoolLimitBytes);
     await run.stop();
@@ -290,7 +196,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
   it('refuses another cluster under the same address', async () => {
     const archive = source.newArchive();
     await configureArchive(source.connection(), context(), archive);
-    const run = await follow(archive);
+    const run = await source.follow(archive);
     await run.catchUp();
     await run.stop();
     const resume = resumeFrom(archive.dir);
@@ -308,7 +214,7 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
   it('takes a source whose log differs from the stored one for a gap', async () => {
     const archive = source.newArchive();
     await configureArchive(source.connection(), context(), archive);
-    const run = await follow(archive);
+    const run = await source.follow(archive);
     await run.catchUp();
     await run.stop();
     const resume = resumeFrom(archive.dir);

@@ -1,9 +1,16 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Segment } from './wal-names.js';
-import { findSwitchPoint, parseHistoryName, parseSegmentName, segmentName, segmentOf } from './wal-names.js';
+import {
+  findSwitchPoint,
+  historyName,
+  parseHistoryName,
+  parseSegmentName,
+  segmentName,
+  segmentOf,
+} from './wal-names.js';
 
 const PARTIAL = '.partial';
 
@@ -147,6 +154,23 @@ export class Spool {
     return (
       last !== undefined && (last.number < at.number || (last.number === at.number && last.timeline <= at.timeline))
     );
+  }
+
+  /** Where the receiver will start; null for an empty spool. */
+  async receivesFrom(): Promise<Segment | null> {
+    const last = (await this.list()).files.at(-1);
+    return last === undefined
+      ? null
+      : { timeline: last.timeline, number: last.partial ? last.number : last.number + 1n };
+  }
+
+  /** Makes the receiver start on a later timeline, which begins with `first`. */
+  async switchTo(first: Segment, history: string): Promise<void> {
+    // Renamed into place: the reader takes a history that is there for a whole one.
+    const name = historyName(first.timeline);
+    await writeFile(this.path(`${name}.new`), history, { mode: 0o600 });
+    await rename(this.path(`${name}.new`), this.path(name));
+    await writeFile(this.path(this.name(first, true)), '', { mode: 0o600 });
   }
 
   /** Removes segments before `shipped`, and itself when it is whole; never the newest file, from which the receiver finds its way. */

@@ -37,3 +37,12 @@ export async function readTimeline(
   if (name !== null) return Number(`0x${name.slice(0, 8)}`);
   return Number((await askReplication(connection, context, 'IDENTIFY_SYSTEM')).timeline);
 }
+
+/** The content of a timeline's history file, as the server keeps it. */
+export async function fetchHistory(
+  connection: DatabaseConnection,
+  context: EngineContext,
+  timeline: number,
+): Promise<string> {
+  return (await askReplication(connection, context, `TIMELINE_HISTORY ${timeline}`)).content ?? '';
+}

@@ -12,8 +12,8 @@ import { Receiver } from './receiver.js';
 import { recogniseServer } from './recognise-server.js';
 import { dropSlot, ensureHoldingSlot, readSlot, receivingSlot, renewReceivingSlot } from './slots.js';
 import type { Spool } from './spool.js';
-import { readTimeline } from './timeline.js';
-import { formatLsn, parseLsn, parseSegmentName } from './wal-names.js';
+import { fetchHistory, readTimeline } from './timeline.js';
+import { findSwitchPoint, formatLsn, parseLsn, parseSegmentName, segmentStart, timelineAfter } from './wal-names.js';
 import type { Received, WalReader } from './wal-reader.js';
 
 const LOOK_MS = 100;
@@ -196,6 +196,32 @@ export class WalFollower implements LogFollower {
     await ensureHoldingSlot(session, options.slot);
     await renewReceivingSlot(session, options.slot);
     await spool.seed(reader.segment);
+    if (timeline > reader.timeline) await this.followSwitch(timeline);
+  }
+
+  /** The server was promoted since: what it has of the timeline that is stored ends where it left it. */
+  private async followSwitch(timeline: number): Promise<void> {
+    const { connection, context, reader, spool } = this.parts;
+    const history = await fetchHistory(connection, context, timeline);
+    const left = findSwitchPoint(history, reader.timeline);
+    if (left === null || left < reader.reachedLsn) {
+      const from = reader.position;
+      const to = left === null ? null : { lsn: formatLsn(left), timeline };
+      throw new TidemarkError(
+        'log_gap',
+        `The server's log is not the one that is stored up to ${from.lsn} on timeline ${from.timeline}: ${to === null ? `timeline ${timeline} does not come from it` : `timeline ${from.timeline} ended at ${to.lsn}, and the server is on timeline ${timeline}`}. The archive cannot go on from there.`,
+        { gap: { from, to } },
+      );
+    }
+    // Asked for a timeline from exactly its end on, the server sends nothing, which pg_receivewal takes for a failure, for ever.
+    const next = await spool.receivesFrom();
+    const end = next === null ? null : findSwitchPoint(history, next.timeline);
+    if (next === null || end === null || end !== segmentStart(next, spool.segmentBytes)) return;
+    const later = timelineAfter(history, next.timeline, timeline);
+    await spool.switchTo(
+      { timeline: later, number: next.number },
+      later === timeline ? history : await fetchHistory(connection, context, later),
+    );
   }
 
   private async interrupt(how: Interruption, words: string): Promise<void> {

@@ -1,0 +1,118 @@
+/** What the tests of PostgreSQL's log archive share: a source with a role of few rights, folders per archive, and comparing bytes. */
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect } from 'vitest';
+import type { DatabaseConnection } from '../../src/engines/engine.js';
+import { comparePositions } from '../../src/engines/postgres/archive/compare-positions.js';
+import { openFollower } from '../../src/engines/postgres/archive/open-follower.js';
+import { readLogEnd } from '../../src/engines/postgres/archive/read-log-end.js';
+import type { EngineProduct } from '../../src/platform/installed.js';
+import type { FolderArchive } from '../support/archive-to-folder.js';
+import { archiveToFolder } from '../support/archive-to-folder.js';
+import { uniqueName, usePrivateEngine } from '../support/engine-servers.js';
+import { useContext } from './contract.js';
+
+export const archiveEngine = { openFollower, readLogEnd, comparePositions };
+const ROLE = 'archiver';
+const PASSWORD = "o'r \\ wal";
+
+/** Process ids of the receivers that this process started into one spool. */
+export function receivers(spoolDir: string): number[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    try {
+      const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0');
+      return args[0]?.endsWith('pg_receivewal') && args.includes(`--directory=${spoolDir}`) ? [Number(entry)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+export type ArchivePlaces = { readonly slot: string; readonly dir: string; readonly spoolDir: string };
+
+export type Server = ReturnType<typeof usePrivateEngine>;
+
+/** A source with a role that has REPLICATION and nothing else, a table to write to, and folders of its own per archive. */
+export function useSource(product: EngineProduct, settings: Readonly<Record<string, string>> = {}) {
+  const server = usePrivateEngine(product, { settings: { fsync: 'off', ...settings } });
+  const context = useContext();
+  const folders: string[] = [];
+  beforeAll(async () => {
+    await server.query(
+      `CREATE ROLE ${ROLE} LOGIN REPLICATION PASSWORD E'${PASSWORD.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`,
+    );
+    await server.query('CREATE TABLE written (id bigint, filling text)');
+  });
+  afterAll(() => {
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  });
+  const connection = (port = server.port): DatabaseConnection => ({
+    engine: 'postgresql',
+    host: '127.0.0.1',
+    port,
+    username: ROLE,
+    password: PASSWORD,
+    database: 'postgres',
+    tls: null,
+  });
+  return {
+    server,
+    context,
+    connection,
+    /** Follows into the archive's folder from where it ends; `port` names another server than the source. */
+    follow: (
+      archive: ArchivePlaces,
+      more: { acknowledge?: boolean; spoolLimitBytes?: number; port?: number } = {},
+    ): Promise<FolderArchive> =>
+      archiveToFolder({
+        engine: archiveEngine,
+        connection: connection(more.port),
+        context: context(),
+        ...archive,
+        ...more,
+      }),
+    newArchive: (): ArchivePlaces => {
+      const base = mkdtempSync(join(tmpdir(), 'tm-wal-'));
+      folders.push(base);
+      return { slot: uniqueName('tidemark'), dir: join(base, 'store'), spoolDir: join(base, 'spool') };
+    },
+    fill: (rows: number) =>
+      server.query(`INSERT INTO written SELECT i, repeat('x', 200) FROM generate_series(1, ${rows}) i`),
+    slotLsn: async (slot: string) => {
+      const [row] = await server.query<{ lsn: string | null }>(
+        `SELECT restart_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`,
+      );
+      return row?.lsn ?? null;
+    },
+  };
+}
+
+/** The stored files against the server's own, byte for byte. Whole files only if the server still has them. */
+export function compareWithServer(
+  server: Server,
+  dir: string,
+  files: readonly { name: string; bytes: number }[],
+): number {
+  let compared = 0;
+  const walDir = join(server.engineDataDir, 'pg_wal');
+  for (const { name, bytes } of files) {
+    if (!readdirSync(walDir).includes(name)) continue;
+    const own = readFileSync(join(walDir, name)).subarray(0, bytes);
+    expect(
+      createHash('sha256')
+        .update(readFileSync(join(dir, name)))
+        .digest('hex'),
+      name,
+    ).toBe(createHash('sha256').update(own).digest('hex'));
+    compared += 1;
+  }
+  return compared;
+}
+
+/** Every chunk begins where the one before it ended. */
+export function expectUnbroken(chunks: readonly { start: unknown; end: unknown }[]): void {
+  for (let i = 1; i < chunks.length; i += 1) expect(chunks[i]?.start).toEqual(chunks[i - 1]?.end);
+}

@@ -163,6 +163,15 @@ export function parsePosition(text: string): LogPosition | null {
   return /^[0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8}$/.test(text) ? { lsn: text.toUpperCase() } : null;
 }
 
+/** Index of the slice of a run with which the log begins that a base needs: the beginning of the file in which it starts, as far as that is there. */
+export function firstSliceOf(inside: readonly PlanSlice[], { tip }: Base): number {
+  const first = inside.findIndex((slice) => compareLogPositions(slice.endPosition, tip.startPosition) > 0);
+  // Nothing was written since: the last file is where the log will go on.
+  let from = Math.max(0, first === -1 ? inside.length - 1 : first);
+  while (from > 0 && inside[from]?.offset !== 0) from -= 1;
+  return from;
+}
+
 /** The numbers a recovery reads: from the beginning of the file in which the base begins, one slice beyond the point so that it is seen to be passed. */
 function rangeFor(
   slices: readonly PlanSlice[],
@@ -174,12 +183,7 @@ function rangeFor(
   const inside = slices.filter(
     (slice) => slice.epoch === run.epoch && slice.fromSeq >= run.fromSeq && slice.seq <= run.toSeq,
   );
-  const first = Math.max(
-    0,
-    inside.findIndex((slice) => compareLogPositions(slice.endPosition, base.tip.startPosition) > 0),
-  );
-  let from = first;
-  while (from > 0 && inside[from]?.offset !== 0) from -= 1;
+  let from = firstSliceOf(inside, base);
   // A stretch that begins inside a file is of use only from its next file on.
   while (from < inside.length && inside[from]?.offset !== 0) from += 1;
   const stop = stopOf(target, endPosition);

@@ -82,6 +82,14 @@ export async function recordPublished(
     fingerprintUnavailable: manifest.fingerprintUnavailable,
     manifestKey: manifestKey(manifestOwner(manifest), manifest.backupId),
     takenAt: new Date(manifest.takenAt),
+    chain:
+      manifest.chain === undefined
+        ? null
+        : {
+            parentId: manifest.parentId,
+            startPosition: manifest.startPosition,
+            epoch: manifest.chain.epoch,
+          },
   };
   await completeBackup(deps.catalog, manifest.backupId, token, published, from);
 }
@@ -96,12 +104,12 @@ export function summaryOf(manifest: Manifest, destination: Destination, adopted:
   };
 }
 
-/** Plain bytes of the dump itself; stored bytes of everything. */
+/** Plain bytes of the dump or copy itself; stored bytes of everything. */
 function sizesOf(manifest: Manifest): { bytes: number; storedBytes: number } {
   let bytes = 0;
   let storedBytes = 0;
   for (const artifact of manifest.artifacts) {
-    if (artifact.role === 'dump') bytes += artifact.bytes;
+    if (artifact.role === 'dump' || artifact.role === 'base') bytes += artifact.bytes;
     for (const object of artifact.objects) storedBytes += object.storedBytes;
   }
   return { bytes, storedBytes };

@@ -11,8 +11,8 @@ export function beginAttempt(deps: ActivityDeps): Activities['beginAttempt'] {
       if (begun.state === 'settled') {
         return { state: 'settled', result: toResult(begun) };
       }
-      const { attemptId, number, token, planId } = begun;
-      return { state: 'begun', attempt: { attemptId, number, token }, planId };
+      const { attemptId, number, token, planId, kind } = begun;
+      return { state: 'begun', attempt: { attemptId, number, token }, planId, kind };
     });
 }
 

@@ -5,8 +5,15 @@ import { noteGap } from './archive/note-gap.js';
 import { releaseSource } from './archive/release-source.js';
 import { beginAttempt, endAttempt } from './begin-attempt.js';
 import { buildStaging, compareStaging, dropStaging } from './build-staging.js';
+import { applyChainRetention } from './chain/apply-chain-retention.js';
+import { configurePitr, finishAttach, inspectAttachment, notePitrError } from './chain/inspect-attachment.js';
+import { proveInSandbox } from './chain/prove-in-sandbox.js';
+import { beginDetach, claimChain, finishDetach, noteChainRun, readChain } from './chain/run-chain.js';
+import { takeServerBackup } from './chain/take-server-backup.js';
+import { awaitArchive, awaitArchiveStopped, awaitBackup, claimInitialFull } from './chain/wait-for-chain.js';
 import { checkDatabase } from './check-database.js';
 import { checkDestination } from './check-destination.js';
+import { checkPolicy } from './check-policy.js';
 import { claimScheduledBackup } from './claim-scheduled-backup.js';
 import { applyRetention, deleteBackupObjects, noteDeletionRefused } from './delete-backup-objects.js';
 import type { ActivityDeps } from './deps.js';
@@ -54,5 +61,22 @@ export function createActivities(deps: ActivityDeps): Activities {
     noteArchiveError: noteArchiveError(deps),
     noteGap: noteGap(deps),
     releaseSource: releaseSource(deps),
+    readChain: readChain(deps),
+    claimChain: claimChain(deps),
+    takeServerBackup: takeServerBackup(deps),
+    noteChainRun: noteChainRun(deps),
+    applyChainRetention: applyChainRetention(deps),
+    inspectAttachment: inspectAttachment(deps),
+    configurePitr: configurePitr(deps),
+    awaitArchive: awaitArchive(deps),
+    notePitrError: notePitrError(deps),
+    claimInitialFull: claimInitialFull(deps),
+    awaitBackup: awaitBackup(deps),
+    proveInSandbox: proveInSandbox(deps),
+    finishAttach: finishAttach(deps),
+    beginDetach: beginDetach(deps),
+    awaitArchiveStopped: awaitArchiveStopped(deps),
+    finishDetach: finishDetach(deps),
+    checkPolicy: checkPolicy(deps),
   };
 }

@@ -1,5 +1,6 @@
 import type { BackupRun } from '../catalog/runs/backup-run.js';
 import { countContent } from '../domain/fingerprint.js';
+import type { ServerIdentity } from '../domain/positions.js';
 import type { DatabaseConnection, DumpSession } from '../engines/engine.js';
 import { encryptionSuite } from '../keys/encryption-sdk.js';
 import type { TakenDump } from '../recovery/take-dump.js';
@@ -9,19 +10,20 @@ import type { BackupAttempt } from '../workflows/activity-types.js';
 import type { ActivityDeps } from './deps.js';
 import type { BackupKeys } from './open-run.js';
 
-/** Everything that a manifest says about a dump. Host and database name are facts about the backup; credentials are not, and stay out. */
-export function describeBackup(input: {
-  deps: ActivityDeps;
-  run: BackupRun;
-  attempt: BackupAttempt;
-  session: DumpSession;
-  connection: DatabaseConnection;
-  keys: BackupKeys;
-  taken: TakenDump;
-  startedAt: Date;
-}): ManifestContent {
-  const { deps, run, attempt, session, connection, keys, taken } = input;
-  const content = taken.fingerprint === null ? null : countContent(taken.fingerprint);
+type DescribedAttempt = {
+  readonly deps: ActivityDeps;
+  readonly run: BackupRun;
+  readonly attempt: BackupAttempt;
+  readonly keys: BackupKeys;
+  readonly startedAt: Date;
+};
+
+/** What a manifest says whatever kind of backup it is of. Host and database name are facts about the backup; credentials are not, and stay out. */
+export function describeAttempt(
+  { deps, run, attempt, keys, startedAt }: DescribedAttempt,
+  server: ServerIdentity,
+  connection: DatabaseConnection,
+) {
   return {
     format: 'tidemark-manifest-1',
     installationId: deps.installationId,
@@ -29,21 +31,36 @@ export function describeBackup(input: {
     attemptId: attempt.attemptId,
     databaseId: run.databaseId,
     planId: run.planId,
+    label: run.label,
+    source: { ...server, host: connection.host, port: connection.port, database: connection.database },
+    toolVersion: `tidemark ${deps.options.version}`,
+    startedAt: startedAt.toISOString(),
+    completedAt: new Date().toISOString(),
+    encryption:
+      keys.encryption === null ? null : { suite: encryptionSuite, keyId: keys.encryption.id, sealedKey: keys.sealed },
+  } as const satisfies Partial<ManifestContent>;
+}
+
+/** Everything that a manifest says about a dump. */
+export function describeBackup(
+  input: DescribedAttempt & {
+    readonly session: DumpSession;
+    readonly connection: DatabaseConnection;
+    readonly taken: TakenDump;
+  },
+): ManifestContent {
+  const { session, connection, taken } = input;
+  const content = taken.fingerprint === null ? null : countContent(taken.fingerprint);
+  return {
+    ...describeAttempt(input, session.server, connection),
     kind: 'dump',
     parentId: null,
-    label: run.label,
-    source: { ...session.server, host: connection.host, port: connection.port, database: connection.database },
-    toolVersion: `tidemark ${deps.options.version}`,
-    startedAt: input.startedAt.toISOString(),
     takenAt: session.takenAt,
-    completedAt: new Date().toISOString(),
     // A dump is of one moment: it begins and ends at the snapshot.
     startPosition: session.position,
     endPosition: session.position,
     artifacts: [...taken.artifacts],
     fingerprint: content === null ? null : { artifact: FINGERPRINT_NAME, ...content },
     fingerprintUnavailable: session.fingerprintUnavailable,
-    encryption:
-      keys.encryption === null ? null : { suite: encryptionSuite, keyId: keys.encryption.id, sealedKey: keys.sealed },
   };
 }

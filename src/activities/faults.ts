@@ -2,7 +2,8 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DumpSession } from '../engines/engine.js';
+import type { ServerBackupSession } from '../engines/chain-engine.js';
+import type { DumpPart, DumpSession } from '../engines/engine.js';
 
 /** Lets a test stop a worker at an exact place. Without TIDEMARK_FAULTS, as in production, `reach` does nothing. */
 export type Faults = { readonly active: boolean; reach(place: string, signal?: AbortSignal): Promise<void> };
@@ -50,7 +51,32 @@ function claim(path: string): boolean {
 /** Lets a test stop while a dump tool is running: after its first bytes have passed. The session itself when no faults are asked for. */
 export function pausingSession(session: DumpSession, faults: Faults, signal: AbortSignal): DumpSession {
   if (!faults.active) return session;
-  const parts = session.parts.map((part) => ({
+  return {
+    ...session,
+    parts: pausingParts(session.parts, faults, signal),
+    fingerprint: (onTable) => session.fingerprint(onTable),
+    close: () => session.close(),
+  };
+}
+
+/** As `pausingSession`, for a full or incremental. */
+export function pausingServerSession(
+  session: ServerBackupSession,
+  faults: Faults,
+  signal: AbortSignal,
+): ServerBackupSession {
+  if (!faults.active) return session;
+  return {
+    ...session,
+    parts: pausingParts(session.parts, faults, signal),
+    fingerprint: (database, onTable) => session.fingerprint(database, onTable),
+    finish: () => session.finish(),
+    close: () => session.close(),
+  };
+}
+
+function pausingParts(parts: readonly DumpPart[], faults: Faults, signal: AbortSignal): DumpPart[] {
+  return parts.map((part) => ({
     ...part,
     start: () => {
       const { stdout, done } = part.start();
@@ -58,12 +84,6 @@ export function pausingSession(session: DumpSession, faults: Faults, signal: Abo
       return { stdout: gated, done };
     },
   }));
-  return {
-    ...session,
-    parts,
-    fingerprint: (onTable) => session.fingerprint(onTable),
-    close: () => session.close(),
-  };
 }
 
 async function* pauseAfterFirst(stdout: Readable, faults: Faults, signal: AbortSignal): AsyncGenerator<Buffer> {

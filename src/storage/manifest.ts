@@ -15,7 +15,7 @@ export type StoredObject = z.infer<typeof storedObjectSchema>;
 /** One file of a backup, kept in one or more objects (each at most 64 GiB). */
 export const artifactSchema = z.object({
   name: z.string(),
-  /** `base`: a physical copy. `sidecar`: a small file that belongs to it (backup_manifest, accounts). `fingerprint:<database>` stands in `name`. */
+  /** `base`: a physical copy. `sidecar`: a small file that belongs to it (backup_manifest, accounts). The fingerprints of a whole server are numbered as `chain.databases`. */
   role: z.enum(['dump', 'fingerprint', 'base', 'sidecar']),
   tool: z.object({ name: z.string(), version: z.string() }).nullable(),
   bytes: z.number().int().nonnegative(),

@@ -55,6 +55,19 @@ const options = {
       nonRetryableErrorTypes: neverRetried,
     },
   },
+  /** Waiting for what others do. Ends by itself with what there is, so that nobody waits for a waiter. */
+  wait: {
+    taskQueue: taskQueues.control,
+    startToCloseTimeout: '1h',
+    heartbeatTimeout: '20s',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: {
+      initialInterval: '1s',
+      backoffCoefficient: 2,
+      maximumInterval: '30s',
+      nonRetryableErrorTypes: neverRetried,
+    },
+  },
   /** A check answers within 30 s, one way or the other. */
   check: {
     taskQueue: taskQueues.control,
@@ -134,6 +147,7 @@ export type OptionsName = keyof typeof options;
 export const activities: Record<OptionsName, ReturnType<typeof proxyActivities<Activities>>> = {
   catalog: proxyActivities<Activities>(options.catalog),
   settle: proxyActivities<Activities>(options.settle),
+  wait: proxyActivities<Activities>(options.wait),
   check: proxyActivities<Activities>(options.check),
   attempt: proxyActivities<Activities>(options.attempt),
   follow: proxyActivities<Activities>(options.follow),

@@ -1,6 +1,8 @@
 import type { ErrorCode } from '../domain/errors.js';
 import type { LogPosition } from '../domain/positions.js';
 import type { StopPoint } from '../domain/recovery-target.js';
+import type { BackupKind } from '../domain/statuses.js';
+import type { AttachmentActivities, ChainActivities } from './chain-activity-types.js';
 import type { CheckDestinationInput, RunLabels, RunProgress, RunResult } from './messages.js';
 
 /**
@@ -15,7 +17,13 @@ export type BackupAttempt = { readonly attemptId: string; readonly number: numbe
 
 /** `settled`: the row already has its result, there is nothing to do (a workflow started twice for one row). */
 export type AttemptStart =
-  | { readonly state: 'begun'; readonly attempt: BackupAttempt; readonly planId: string | null }
+  | {
+      readonly state: 'begun';
+      readonly attempt: BackupAttempt;
+      readonly planId: string | null;
+      /** Absent in histories of older code, which knew dumps only. */
+      readonly kind?: BackupKind;
+    }
   | { readonly state: 'settled'; readonly result: RunResult };
 
 export type BackupSummary = {
@@ -90,7 +98,7 @@ export type RecoveryResult = {
   readonly firstRefused: StopPoint | null;
 };
 
-export interface Activities {
+export interface Activities extends ChainActivities, AttachmentActivities {
   // schedules
   claimScheduledBackup(input: { planId: string; scheduledFor: string }): Promise<ClaimedBackup>;
   // backup

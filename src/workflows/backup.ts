@@ -54,12 +54,14 @@ async function runAttempts(input: BackupInput, story: Story): Promise<Published 
   for (;;) {
     const start = await activities.catalog.beginAttempt({ backupId: input.backupId });
     if (start.state === 'settled') return { result: start.result };
-    const { attempt, planId } = start;
+    const { attempt, planId, kind } = start;
+    const isOfChain = kind === 'full' || kind === 'incremental';
+    const what = isOfChain ? `Take the ${kind} with` : 'Dump';
     story.tell(`Attempt ${attempt.number}: reading **${input.labels.databaseName}**`);
     try {
       const summary = await live.during(() =>
-        activities.attempt.dumpDatabase.executeWithOptions(
-          withSummary('attempt', `Dump ${input.labels.databaseName}, attempt ${attempt.number}`),
+        (isOfChain ? activities.attempt.takeServerBackup : activities.attempt.dumpDatabase).executeWithOptions(
+          withSummary('attempt', `${what} ${input.labels.databaseName}, attempt ${attempt.number}`),
           [{ backupId: input.backupId, attempt }],
         ),
       );

@@ -40,7 +40,7 @@ export async function fire(input: FireInput): Promise<FireResult> {
 }
 
 /** The time the schedule meant, not the time it got round to it: after an outage these differ. */
-function scheduledTime(): string {
+export function scheduledTime(): string {
   const attribute = workflowInfo().searchAttributes.TemporalScheduledStartTime;
   const value = attribute?.[0];
   return (value instanceof Date ? value : workflowInfo().startTime).toISOString();

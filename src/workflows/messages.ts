@@ -29,6 +29,8 @@ export type CleanUpSourceInput = { cleanupId: string };
 
 /** Signal of both entities: the catalog has something new. Carries nothing, so that none can be stale. */
 export const wakeSignal = 'wake';
+/** Signal of the chain entity: it is time for retention. */
+export const retainSignal = 'retain';
 
 /** What a run ended as; the row in the catalog holds the same. */
 export type RunResult = { status: 'completed' | 'failed' | 'cancelled' | 'skipped'; code: ErrorCode | null };

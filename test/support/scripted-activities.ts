@@ -91,6 +91,45 @@ const usual: { [Name in keyof Activities]: readonly unknown[] } = {
     },
   ],
   sweepDestination: [{ uploads: 0, objects: 0, lateAdopted: 0, lateRemoved: 0, unknownManifests: 0 }],
+  readChain: [
+    {
+      state: 'run',
+      backupId: 'bkp_1',
+      kind: 'full',
+      trigger: 'schedule',
+      databaseId: 'db_1',
+      labels: { databaseName: 'shop', planName: 'gold' },
+    },
+    { state: 'idle', alive: false },
+  ],
+  claimChain: [{ state: 'claimed', backupId: 'bkp_1', policyId: 'pol_1', serverId: 'srv_1' }],
+  takeServerBackup: [{ ...summary, tables: null, rows: null }],
+  noteChainRun: [{ settled: true, completed: true }],
+  applyChainRetention: [{ deletedBackups: [], deletedSlices: 0 }],
+  inspectAttachment: [{ state: 'ready', chainId: 'chn_1', policyId: 'pol_1', serverId: 'srv_1', pitr: true }],
+  configurePitr: [undefined],
+  awaitArchive: [null],
+  notePitrError: [undefined],
+  claimInitialFull: [{ backupId: 'bkp_1' }],
+  awaitBackup: [{ status: 'completed', code: null, message: null }],
+  proveInSandbox: [{ databases: 2 }],
+  finishAttach: [
+    (input: { error: { code: string } | null }) => ({
+      status: input.error === null ? 'active' : 'error',
+      code: input.error?.code ?? null,
+    }),
+  ],
+  beginDetach: [
+    {
+      state: 'begun',
+      chain: { chainId: 'chn_1', policyId: 'pol_1', serverId: 'srv_1' },
+      last: true,
+      runs: [],
+    },
+  ],
+  awaitArchiveStopped: [{ stopped: true }],
+  finishDetach: [undefined],
+  checkPolicy: [{ ok: true, code: null }],
   expireRows: [{ idempotencyKeys: 0, sessions: 0, secrets: 0 }],
 };
 

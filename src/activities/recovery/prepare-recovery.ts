@@ -102,7 +102,7 @@ function planText({ backupIds, log, target }: RecoveryPlan): string {
 }
 
 /** Room for the extracted backups, what they are combined to, the log, and what replaying it makes. Returns the bytes that will be read. */
-async function requireSandboxSpace(deps: ActivityDeps, chainId: string, plan: RecoveryPlan): Promise<number> {
+export async function requireSandboxSpace(deps: ActivityDeps, chainId: string, plan: RecoveryPlan): Promise<number> {
   const rows = await deps.catalog.prisma.backup.findMany({
     where: { id: { in: [...plan.backupIds] } },
     select: { kind: true, bytes: true },

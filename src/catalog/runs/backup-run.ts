@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../domain/errors.js';
 import { TidemarkError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
-import type { BackupStatus } from '../../domain/statuses.js';
+import type { BackupKind, BackupStatus } from '../../domain/statuses.js';
 import { isActive } from '../../domain/statuses.js';
 import type { Catalog } from '../client.js';
 import { noJson, toJson } from './run-json.js';
@@ -24,6 +24,7 @@ export type BegunAttempt =
       readonly number: number;
       readonly token: number;
       readonly planId: string | null;
+      readonly kind: BackupKind;
     }
   | { readonly state: 'settled'; readonly status: BackupStatus; readonly code: ErrorCode | null };
 
@@ -44,7 +45,7 @@ export async function beginAttempt(catalog: Catalog, backupId: string): Promise<
       where: { id: backupId },
       data: { status: 'in_progress', fencingToken: token, startedAt: backup.startedAt ?? new Date() },
     });
-    return { state: 'begun', attemptId, number, token, planId: backup.planId };
+    return { state: 'begun', attemptId, number, token, planId: backup.planId, kind: backup.kind as BackupKind };
   });
 }
 
@@ -95,6 +96,12 @@ export type PublishedBackup = {
   readonly fingerprintUnavailable: string | null;
   readonly manifestKey: string;
   readonly takenAt: Date;
+  /** Only of fulls and incrementals. */
+  readonly chain: {
+    readonly parentId: string | null;
+    readonly startPosition: unknown;
+    readonly epoch: number | null;
+  } | null;
 };
 
 /**
@@ -124,6 +131,9 @@ export async function completeBackup(
         fingerprintUnavailable: published.fingerprintUnavailable,
         manifestKey: published.manifestKey,
         takenAt: published.takenAt,
+        ...(published.chain === null
+          ? {}
+          : { ...published.chain, startPosition: toJson(published.chain.startPosition) }),
         progress: toJson({ phase: 'completed', bytes: published.bytes, percent: 100 }),
         error: noJson,
       },

@@ -120,3 +120,24 @@ export async function recordDestinationCheck(
   const write = (tx: CatalogQueries) => tx.destination.update({ where: { id: destinationId }, data });
   await writeIfUnchanged(catalog, 'Destination', destinationId, seen, write);
 }
+
+/**
+ * What a check of a policy found: `validating` and `error` end with it, a pause does not. Nothing is said of a
+ * policy that was changed since: the change has started a check of its own.
+ */
+export async function recordPolicyCheck(
+  catalog: Catalog,
+  policyId: string,
+  revision: number,
+  error: { code: string; message: string } | null,
+): Promise<void> {
+  const { policy } = catalog.prisma;
+  await policy.updateMany({
+    where: { id: policyId, revision },
+    data: error === null ? { credentialsVerifiedAt: new Date(), lastError: noJson } : { lastError: toJson(error) },
+  });
+  await policy.updateMany({
+    where: { id: policyId, revision, status: { in: ['validating', 'error', 'active'] } },
+    data: { status: error === null ? 'active' : 'error' },
+  });
+}

@@ -1,0 +1,54 @@
+import type { SignalDefinition } from '@temporalio/workflow';
+import {
+  defineSignal,
+  getExternalWorkflowHandle,
+  isCancellation,
+  ParentClosePolicy,
+  startChild,
+  WorkflowIdReusePolicy,
+} from '@temporalio/workflow';
+import type { ChainLabels } from './messages.js';
+import { retainSignal, wakeSignal, workflowTypes } from './messages.js';
+import { archiveWorkflowId, chainWorkflowId, taskQueues } from './names.js';
+import { ownSearchAttributes } from './story.js';
+
+const wake = defineSignal(wakeSignal);
+/** For `wakeEntity`: retention is due. */
+export const retain = defineSignal(retainSignal);
+
+export type EntityPlace = { readonly chainId: string; readonly policyId: string; readonly serverId: string };
+
+/** Starts an entity of a chain, or wakes the one that runs. The reconciler does the same every half minute; this does it at once. */
+export async function startOrWake(
+  kind: 'chain' | 'archive',
+  { chainId, policyId, serverId }: EntityPlace,
+  labels: ChainLabels,
+): Promise<void> {
+  const workflowId = kind === 'chain' ? chainWorkflowId(policyId, serverId) : archiveWorkflowId(policyId, serverId);
+  try {
+    await startChild(workflowTypes[kind], {
+      workflowId,
+      taskQueue: taskQueues.control,
+      args: [{ chainId, labels }],
+      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      staticSummary:
+        kind === 'chain'
+          ? `Backups of ${labels.serverName} (policy ${labels.policyName})`
+          : `Log archive of ${labels.serverName} (policy ${labels.policyName})`,
+      typedSearchAttributes: ownSearchAttributes().updateCopy([]),
+    });
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'WorkflowExecutionAlreadyStartedError') throw error;
+    await wakeEntity(workflowId);
+  }
+}
+
+/** Wakes an entity that runs. One that does not will read the catalog when it is started. */
+export async function wakeEntity(workflowId: string, signal: SignalDefinition = wake): Promise<void> {
+  try {
+    await getExternalWorkflowHandle(workflowId).signal(signal);
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+  }
+}

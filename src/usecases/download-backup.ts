@@ -81,7 +81,7 @@ function chooseFiles(manifest: Manifest, file: string | undefined): Artifact[] {
     if (chosen.length === 0) throw refuse(`must be one of ${names.join(', ')}`);
     return chosen;
   }
-  const dumps = manifest.artifacts.filter((artifact) => artifact.role === 'dump');
+  const dumps = manifest.artifacts.filter(({ role }) => role === 'dump' || role === 'base');
   if (dumps.length > 1 && !dumps.every((artifact) => artifact.name.endsWith('.sql'))) {
     throw refuse(`must be named: it has ${names.join(', ')}`);
   }

@@ -22,6 +22,8 @@ const SPARE_BUFFERS = 8;
  * more processor time than both hashes together, and more the larger the heap of the process is.
  */
 export class ChildOutput extends Readable {
+  /** Words that `spawnChild` puts before the program. */
+  readonly launcher: readonly string[];
   private childEnd: Socket | null = null;
   private socket: Socket | null = null;
   private readonly spare: Buffer[] = [];
@@ -30,9 +32,10 @@ export class ChildOutput extends Readable {
   private filled = 0;
 
   /** Use `openChildOutput`. */
-  constructor() {
+  constructor(launcher: readonly string[]) {
     // Chunk by chunk: a stream of bytes would join what waits into a new buffer.
     super({ objectMode: true, highWaterMark: 1 });
+    this.launcher = launcher;
   }
 
   /** Connects the two ends. Of the ways that Node documents only a socket of our own reads into a buffer of our own. */
@@ -126,9 +129,12 @@ export class ChildOutput extends Readable {
   }
 }
 
-/** An output for one child, connected through a socket that exists in a folder below `dir` for a moment. */
-export async function openChildOutput(dir: string): Promise<ChildOutput> {
-  const output = new ChildOutput();
+/**
+ * An output for one child, connected through a socket that exists in a folder below `dir` for a moment. `launcher`: what
+ * `largeWrites()` has found for the program.
+ */
+export async function openChildOutput(dir: string, launcher: readonly string[] = []): Promise<ChildOutput> {
+  const output = new ChildOutput(launcher);
   await output.open(dir);
   return output;
 }

@@ -188,10 +188,15 @@ export function spawnChild(options: SpawnChildOptions): Child {
   };
 }
 
-/** `setpriv` sets the death signal after the change of user, which would clear it, and then becomes the program. */
+/**
+ * `setpriv` sets the death signal after the change of user, which would clear it, and then becomes the program; so does a launcher, which
+ * keeps pid and death signal.
+ */
 function wrapWithSetpriv(options: SpawnChildOptions): { command: string; args: string[] } {
   const identity = options.user ? [`--reuid=${options.user.uid}`, `--regid=${options.user.gid}`, '--clear-groups'] : [];
-  return { command: 'setpriv', args: ['--pdeathsig', 'KILL', ...identity, '--', options.command, ...options.args] };
+  const launcher = options.stdout instanceof ChildOutput ? options.stdout.launcher : [];
+  const words = [...launcher, options.command, ...options.args];
+  return { command: 'setpriv', args: ['--pdeathsig', 'KILL', ...identity, '--', ...words] };
 }
 
 const MAX_LINE = 8 * 1024;

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ChildOutput } from '../../src/platform/child-output.js';
 import { BATCH_BYTES, openChildOutput } from '../../src/platform/child-output.js';
+import { largeWrites } from '../../src/platform/large-writes.js';
 import { spawnChild } from '../../src/platform/spawn-child.js';
 
 let dir: string;
@@ -83,5 +84,58 @@ describe('the output of a child in buffers that are used again', () => {
     run(output, 'printf done');
     expect(Buffer.concat(await output.toArray()).toString()).toBe('done');
     expect(readdirSync(deep)).toEqual([]);
+  });
+});
+
+describe('large writes', () => {
+  /** What a program wrote, and with how many writes. */
+  const writesOf = async (launcher: readonly string[]) => {
+    const output = await openChildOutput(dir, launcher);
+    // The shell's own count takes in that of a program it has waited for.
+    const child = run(output, `${LINES}; grep syscw /proc/$$/io >&2`);
+    const hash = createHash('sha256');
+    for await (const chunk of output as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      output.giveBack(chunk);
+    }
+    const exit = await child.exited;
+    expect(exit.code).toBe(0);
+    return { hash: hash.digest('hex'), writes: Number(/syscw: (\d+)/.exec(exit.stderr)?.[1]) };
+  };
+
+  it('makes a program that writes a few KiB at a time write the same bytes in pieces of 256 KiB', async () => {
+    const launcher = await largeWrites('bash');
+    expect(launcher).not.toEqual([]);
+    const large = await writesOf(launcher);
+    const small = await writesOf([]);
+    expect(large.hash).toBe(small.hash);
+    expect(small.writes).toBeGreaterThan(5_000);
+    expect(large.writes).toBeLessThan(small.writes / 30);
+  });
+
+  it('keeps the exit code of the program, and ends it when the reader goes away', async () => {
+    const launcher = await largeWrites('bash');
+    const failing = await openChildOutput(dir, launcher);
+    const child = run(failing, 'printf some; exit 3');
+    expect(Buffer.concat(await failing.toArray()).toString()).toBe('some');
+    expect((await child.exited).code).toBe(3);
+    const endless = await openChildOutput(dir, launcher);
+    const writer = run(endless, 'exec yes');
+    for await (const _ of endless) break;
+    expect((await writer.exited).signal ?? (await writer.exited).code).not.toBe(0);
+  });
+
+  it('is left alone for a program that does not start with a preloaded library, or complains about it', async () => {
+    const script = (name: string, text: string) => {
+      const path = join(dir, name);
+      writeFileSync(path, `#!/bin/sh\n${text}\necho 1.0\n`, { mode: 0o755 });
+      return path;
+    };
+    expect(await largeWrites(script('works', ':'))).not.toEqual([]);
+    expect(await largeWrites(script('refuses', '[ -z "$LD_PRELOAD" ] || exit 127'))).toEqual([]);
+    expect(await largeWrites(script('complains', '[ -z "$LD_PRELOAD" ] || echo "ERROR: ld.so: ignored" >&2'))).toEqual(
+      [],
+    );
+    expect(await largeWrites('/nonexistent/program')).toEqual([]);
   });
 });

@@ -108,7 +108,7 @@ export async function openDump(
         start(
           floats.length > 0 ? 'dump.sql without triggers' : 'dump.sql',
           database?.tables ?? [],
-          await openChildOutput(context.scratchDir),
+          await openChildOutput(context.scratchDir, tools.dumpLauncher),
         ),
     };
     let moment: Moment;

@@ -1,8 +1,11 @@
+import { largeWrites } from '../../platform/large-writes.js';
 import { findTools, requireTools, toolCommand } from '../shared/find-tools.js';
 import type { Brand } from './brand.js';
 
 export type ClientTools = {
   readonly dump: string;
+  /** See `largeWrites`; found here, because a dump is started while the source's writes wait. */
+  readonly dumpLauncher: readonly string[];
   readonly client: string;
   /** Version that the dump tool prints. */
   readonly version: string;
@@ -28,8 +31,10 @@ export async function requireClientTools(
     ...query(brand, major, toolRoots),
     what: `${brand.title} ${major} client programs`,
   });
+  const dump = toolCommand(tools, brand.dumpProgram);
   return {
-    dump: toolCommand(tools, brand.dumpProgram),
+    dump,
+    dumpLauncher: await largeWrites(dump),
     client: toolCommand(tools, brand.clientProgram),
     version: tools.version,
   };

@@ -169,7 +169,7 @@ export async function openFull(
       return dump;
     };
     const { moment, around } = await openStill(brand, control, reader, async (databases) =>
-      start('dump.sql without triggers', databases, await openChildOutput(context.scratchDir)),
+      start('dump.sql without triggers', databases, await openChildOutput(context.scratchDir, tools.dumpLauncher)),
     );
     if (moment.unavailable !== null) {
       throw new TidemarkError(

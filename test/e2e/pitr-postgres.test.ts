@@ -3,6 +3,7 @@ import { chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { claimChainRun } from '../../src/catalog/runs/claim-chain.js';
@@ -77,7 +78,7 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
 
   const readCommits = () =>
     source.query<Commit>(
-      `select n::text, to_char(pg_xact_commit_timestamp(xmin) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at from written order by n`,
+      `select n::text, to_char(pg_xact_commit_timestamp(xmin) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at from written order by written.n`,
       server.name,
     );
 
@@ -94,7 +95,7 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
     });
     const row = await settledRestore(stack, asked.id, 240_000);
     if (row.status !== 'completed') return { row, rows: [] as string[], database };
-    const found = await source.query<{ n: string }>('select n::text from written order by n', database);
+    const found = await source.query<{ n: string }>('select n::text from written order by written.n', database);
     return { row, rows: found.map(({ n }) => n), database };
   }
   const upTo = (time: string) => commits.filter(({ at }) => at <= time).map(({ n }) => n);
@@ -194,6 +195,7 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
         ...['--database-server', server.serverId, '--time', at, '--out', out],
       ],
       env: { ...engineEnvironment() },
+      cwd: fileURLToPath(new URL('../..', import.meta.url)),
       label: 'tidemark extract',
     });
     expect(`${result.stdout}${result.stderr}`).toContain('pg_ctl -D');
@@ -228,7 +230,7 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
       for (const path of [root, dir]) chmodSync(path, 0o755);
       chownSync(socket, user.uid, user.gid);
       const owner = `${user.uid}:${user.gid}`;
-      await runChild({ command: 'chown', args: ['-R', owner, dir], label: 'chown' });
+      await runChild({ command: 'chown', args: ['-R', owner, dir], env: {}, label: 'chown' });
     }
     const run = (args: readonly string[]) =>
       runChild({

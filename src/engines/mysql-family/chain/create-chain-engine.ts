@@ -6,6 +6,7 @@ import type { Brand } from '../brand.js';
 import { inspectServer } from './inspect-server.js';
 import { openFull } from './open-full.js';
 import { recover } from './recover.js';
+import { writeFiles } from './write-files.js';
 
 /** What one brand of the family does for whole servers. */
 export function createFamilyChainEngine(brand: Brand): ChainEngine {
@@ -29,5 +30,6 @@ export function createFamilyChainEngine(brand: Brand): ChainEngine {
     readLogEnd: (connection, context) => readLogEnd(brand, connection, context),
     comparePositions: (a, b) => comparePositions(brand.kind, a, b),
     recover: (context, options) => recover(brand, context, options),
+    writeFiles: (_context, options) => writeFiles(brand, options),
   };
 }

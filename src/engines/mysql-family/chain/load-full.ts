@@ -16,7 +16,8 @@ import { ACCOUNTS_FILE, parseAccountsFile, SANDBOX_ADMIN } from './read-accounts
 import type { SandboxPlace } from './sandbox-place.js';
 import type { SandboxServer } from './sandbox-server.js';
 
-const SQL_PARTS = ['dump.sql', 'floats.sql', 'triggers.sql', 'events.sql'];
+/** In the order in which they are loaded. */
+export const SQL_PARTS = ['dump.sql', 'floats.sql', 'triggers.sql', 'events.sql'];
 /** The authentication plugin of an account is not installed here (MySQL; MariaDB). */
 const PLUGIN_MISSING = new Set([1524, 1526]);
 /**

@@ -22,7 +22,10 @@ for (const product of familyProducts) {
     const logs = useLogCopies(server);
     const isMysql = product === 'mysql';
 
-    it('is recovered in a sandbox with every type, object, account and grant of all its databases', async () => {
+    it('is recovered in a sandbox with every type, object, account and grant of all its databases', {
+      // Starting and filling servers takes its time on a busy machine.
+      timeout: 300_000,
+    }, async () => {
       for (const sql of familyAccounts) await server.query(sql);
       await server.query('CREATE DATABASE sample; CREATE DATABASE second CHARACTER SET latin1');
       const sample = isMysql ? mysqlSample : mariadbSample(product === 'mariadb' ? '11.8' : '10.11');

@@ -49,10 +49,13 @@ function judge(brand: Brand, options: RecoverOptions, base: LogPosition, takenAt
   const { target } = options;
   if (target.kind === 'time') {
     const { micros, exact } = toMicros(target.time);
-    // A log with whole seconds cannot tell more about a point inside one.
-    if (takenAt !== null && micros < toMicros(takenAt).micros)
-      throw outside(`${target.time} lies before the end of the backup (${takenAt}); an earlier backup is needed.`);
     const before = target.before && exact;
+    // What a log of whole seconds tells of the second in which the backup was taken holds for the backup too.
+    const unit = brand.kind === 'mariadb' ? 1_000_000n : 1n;
+    const taken = takenAt === null ? 0n : toMicros(takenAt).micros;
+    const earliest = taken - (taken % unit);
+    if (micros < earliest || (before && unit > 1n && micros === earliest))
+      throw outside(`${target.time} lies before the end of the backup (${takenAt}); an earlier backup is needed.`);
     return {
       refuses: (one: BinlogTransaction) => (before ? one.commitTimeMicros >= micros : one.commitTimeMicros > micros),
     };

@@ -22,6 +22,23 @@ const summary = { bytes: 1000, storedBytes: 400, tables: 2, rows: '10', location
 const many = (prefix: string, count: number) => Array.from({ length: count }, (_, index) => `${prefix}_${index}`);
 const archiveInput = { chainId: 'chn_recorded', labels: { serverName: 'db', policyName: 'nightly' } };
 const wish = { wanted: true, held: true, policyId: 'pol_recorded', serverId: 'srv_recorded', settings: 'a' };
+const chainInput = { chainId: 'chn_recorded', labels: { serverName: 'db', policyName: 'nightly' } };
+const attachmentInput = { attachmentId: 'atc_recorded', labels: { serverName: 'db', policyName: 'nightly' } };
+const dueRun = (backupId: string) => ({
+  state: 'run',
+  backupId,
+  kind: 'full',
+  trigger: 'schedule',
+  databaseId: 'db_recorded',
+  labels,
+});
+const begunFull = {
+  state: 'begun',
+  attempt: { attemptId: 'att_recorded', number: 1, token: 1 },
+  planId: null,
+  kind: 'full',
+};
+const noRun = { state: 'idle', alive: false };
 const cancel = (handle: WorkflowHandle) => handle.cancel();
 
 export const recordedRuns: readonly RecordedRun[] = [
@@ -149,6 +166,15 @@ export const recordedRuns: readonly RecordedRun[] = [
     },
   },
   {
+    name: 'archive-released',
+    type: 'archive',
+    args: [archiveInput],
+    script: {
+      readArchive: [{ ...wish, wanted: false }],
+      releaseSource: [failure('service_unavailable'), { left: 1 }],
+    },
+  },
+  {
     name: 'archive-new-history',
     type: 'archive',
     args: [archiveInput],
@@ -166,6 +192,113 @@ export const recordedRuns: readonly RecordedRun[] = [
       },
     },
   },
+  {
+    name: 'chain-run-failed',
+    type: 'chain',
+    args: [chainInput],
+    script: {
+      readChain: [dueRun('bkp_chain_1'), failure('service_unavailable'), dueRun('bkp_chain_2'), noRun],
+      beginAttempt: [begunFull],
+      takeServerBackup: [failure('authentication_failed'), summary],
+      noteChainRun: [
+        { settled: false, completed: false },
+        { settled: true, completed: false },
+        { settled: true, completed: true },
+      ],
+      applyChainRetention: [failure('destination_unreachable'), { deletedBackups: ['bkp_chain_0'], deletedSlices: 3 }],
+    },
+  },
+  {
+    name: 'chain-new-history',
+    type: 'chain',
+    args: [chainInput],
+    script: {
+      readChain: [...many('bkp_long', 12).map(dueRun), noRun],
+      beginAttempt: [begunFull],
+      takeServerBackup: [summary],
+    },
+  },
+  {
+    name: 'chain-woken',
+    type: 'chain',
+    args: [chainInput],
+    script: { readChain: [{ state: 'idle', alive: true }, { state: 'idle', alive: true }, noRun] },
+    interrupt: {
+      during: 'readChain',
+      act: async (handle) => {
+        for (const signal of ['retain', 'wake', 'wake']) {
+          await new Promise((resolve) => setTimeout(resolve, 1_000));
+          await handle.signal(signal).catch(() => undefined);
+        }
+      },
+    },
+  },
+  {
+    name: 'fire-chain-retried',
+    type: 'fireChain',
+    args: [{ chainId: 'chn_recorded', kind: 'full' }],
+    script: {
+      claimChain: [
+        failure('service_unavailable'),
+        { state: 'claimed', backupId: 'bkp_recorded', policyId: 'pol_recorded', serverId: 'srv_recorded' },
+      ],
+    },
+  },
+  {
+    name: 'fire-chain-skipped',
+    type: 'fireChain',
+    args: [{ chainId: 'chn_recorded', kind: 'incremental' }],
+    script: { claimChain: [{ state: 'skipped', backupId: 'bkp_recorded', reason: 'bkp_other was in the way' }] },
+  },
+  {
+    name: 'attach-retried',
+    type: 'attach',
+    args: [attachmentInput],
+    script: {
+      inspectAttachment: [
+        failure('database_unreachable'),
+        { state: 'ready', chainId: 'chn_recorded', policyId: 'pol_recorded', serverId: 'srv_attach', pitr: true },
+      ],
+      awaitBackup: [null, { status: 'completed', code: null, message: null }],
+      readChain: [noRun],
+      readArchive: [null],
+    },
+  },
+  {
+    name: 'attach-without-log',
+    type: 'attach',
+    args: [attachmentInput],
+    script: {
+      inspectAttachment: [
+        { state: 'ready', chainId: 'chn_recorded', policyId: 'pol_recorded', serverId: 'srv_nolog', pitr: true },
+      ],
+      configurePitr: [failure('log_not_kept')],
+      proveInSandbox: [failure('tools_missing')],
+      readChain: [noRun],
+      readArchive: [null],
+    },
+  },
+  {
+    name: 'detach-retried',
+    type: 'detach',
+    args: [attachmentInput],
+    script: {
+      beginDetach: [
+        failure('service_unavailable'),
+        {
+          state: 'begun',
+          chain: { chainId: 'chn_recorded', policyId: 'pol_recorded', serverId: 'srv_detach' },
+          last: true,
+          runs: ['bkp_unknown'],
+        },
+      ],
+      awaitArchiveStopped: [{ stopped: false }],
+      releaseSource: [failure('connection_lost'), { left: 1 }],
+      readChain: [noRun],
+      readArchive: [null],
+    },
+  },
+  { name: 'check-policy', type: 'checkPolicy', args: [{ policyId: 'pol_recorded' }], script: {} },
   {
     name: 'revert-retried',
     type: 'revert',
@@ -191,6 +324,24 @@ export const recordedRuns: readonly RecordedRun[] = [
         { state: 'skipped', backupId: 'bkp_recorded', reason: 'bkp_other was in the way' },
       ],
     },
+  },
+  {
+    name: 'notify-retried',
+    type: 'notify',
+    args: [{ notificationId: 'ntf_recorded' }],
+    script: { sendNotification: [failure('mail_failed'), { sent: true }] },
+  },
+  {
+    name: 'notify-refused',
+    type: 'notify',
+    args: [{ notificationId: 'ntf_recorded' }],
+    script: { sendNotification: [failure('mail_refused')] },
+  },
+  {
+    name: 'clean-up-source-retried',
+    type: 'cleanUpSource',
+    args: [{ cleanupId: 'cln_recorded' }],
+    script: { cleanUpSource: [failure('service_unavailable'), { done: false }, { done: true }] },
   },
   { name: 'check-database', type: 'checkDatabase', args: [{ databaseId: 'db_recorded' }], script: {} },
   { name: 'check-destination', type: 'checkDestination', args: [{ destinationId: 'dst_recorded' }], script: {} },

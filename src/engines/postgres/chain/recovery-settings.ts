@@ -1,17 +1,12 @@
 import { TidemarkError } from '../../../domain/errors.js';
 import type { RecoveryTarget } from '../../../domain/recovery-target.js';
+import { toMicros } from '../../shared/microseconds.js';
 import { parseLsn } from '../archive/wal-names.js';
 
 const RFC3339 = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$/;
 
 /** RFC 3339 as microseconds since 1970. Throws `invalid_request` for another text. */
-export function toMicroseconds(time: string): bigint {
-  const [, seconds, fraction = '', zone] = RFC3339.exec(time) ?? [];
-  const ms = Date.parse(`${seconds}${zone}`);
-  if (seconds === undefined || Number.isNaN(ms))
-    throw new TidemarkError('invalid_request', `${JSON.stringify(time)} is not an RFC 3339 time with its zone.`);
-  return BigInt(ms) * 1000n + BigInt(fraction.slice(0, 6).padEnd(6, '0') || '0');
-}
+export const toMicroseconds = (time: string): bigint => toMicros(time).micros;
 
 /**
  * The settings that stop recovery at `target` (none for the end of the log). The server rounds a time to microseconds, which would let in

@@ -19,6 +19,8 @@ import { applyRetention, deleteBackupObjects, noteDeletionRefused } from './dele
 import type { ActivityDeps } from './deps.js';
 import { dumpDatabase } from './dump-database.js';
 import { expireRows, findHousekeeping, sweepDestination } from './housekeeping.js';
+import { cleanUpSource } from './people/clean-up-source.js';
+import { noteNotificationFailed, sendNotification } from './people/send-notification.js';
 import { prepareRestore, verifyArtifacts } from './prepare-restore.js';
 import { readProgress } from './read-progress.js';
 import { recoverIntoStaging } from './recovery/recover-into-staging.js';
@@ -78,5 +80,8 @@ export function createActivities(deps: ActivityDeps): Activities {
     awaitArchiveStopped: awaitArchiveStopped(deps),
     finishDetach: finishDetach(deps),
     checkPolicy: checkPolicy(deps),
+    sendNotification: sendNotification(deps),
+    noteNotificationFailed: noteNotificationFailed(deps),
+    cleanUpSource: cleanUpSource(deps),
   };
 }

@@ -1,5 +1,6 @@
 import type { Catalog } from '../catalog/client.js';
 import type { MasterKey } from '../keys/types.js';
+import type { MailServer } from '../notify/send-mail.js';
 import type { Logger } from '../platform/logger.js';
 import type { Faults } from './faults.js';
 
@@ -21,6 +22,8 @@ export type ActivityDeps = {
     readonly directoryRoots: readonly string[];
     /** Throws `host_not_allowed`; asked before any connection to a database or store. */
     readonly assertHostAllowed: (host: string) => Promise<void>;
+    /** Who sends mail for us, and the address of the API as users see it, for links in mail. */
+    readonly mail: MailServer & { readonly publicUrl: string | undefined };
     /** Version of Tidemark, for manifests. */
     readonly version: string;
   };

@@ -30,7 +30,13 @@ async function openSecret(deps: ActivityDeps, secretId: string, ownerId: string)
   return JSON.parse(await openText(deps.masterKey, secret.sealed, secretContext(secret.id)));
 }
 
-export async function connectionOf(deps: ActivityDeps, row: DatabaseRow): Promise<DatabaseConnection> {
+/** What a connection is made from. */
+export type Address = Pick<
+  DatabaseRow,
+  'id' | 'engine' | 'host' | 'port' | 'username' | 'database' | 'tls' | 'secretId'
+>;
+
+export async function connectionOf(deps: ActivityDeps, row: Address): Promise<DatabaseConnection> {
   await deps.options.assertHostAllowed(row.host);
   const { password } = databaseSecretSchema.parse(await openSecret(deps, row.secretId, row.id));
   return {

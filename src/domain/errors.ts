@@ -480,6 +480,13 @@ export const errorTable = {
     'The mail server did not take the message',
     'Check SMTP_URL; the message is retried.',
   ),
+  mail_refused: row(
+    422,
+    false,
+    'operator',
+    'The mail server refused the message for good',
+    'Correct the e-mail address of the user, or what the mail server says about the sender (SMTP_FROM).',
+  ),
 
   // policies, chains, log archives, recovery
   already_attached: row(

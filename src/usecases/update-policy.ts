@@ -8,9 +8,10 @@ import { changePolicy, findPolicy, findStoredUnderPolicy, lockPolicy } from '../
 import { insertWrappingKey, retireWrappingKey } from '../catalog/wrapping-keys.js';
 import { TidemarkError } from '../domain/errors.js';
 import type { PolicyResource, UpdatePolicy } from '../domain/schemas/policies.js';
+import { readPolicyRetention } from '../domain/schemas/policies.js';
 import { createWrappingKey } from '../keys/wrapping-key.js';
 import type { Principal, UsecaseContext } from './context.js';
-import { presentPolicy, readPolicyRetention } from './present/present-policy.js';
+import { presentPolicy } from './present/present-policy.js';
 import { startAttach, startPolicyValidation } from './runs/start-policy-runs.js';
 import { startOrLeave } from './runs/start-run.js';
 import { wakeArchive } from './runs/wake-chain.js';

@@ -150,6 +150,7 @@ async function makeDeps(
       spoolRoot: join(config.home, 'spool'),
       directoryRoots: config.directoryRoots,
       assertHostAllowed: createHostPolicy(config.hosts).assertAllowed,
+      mail: { ...config.smtp, publicUrl: config.publicUrl },
       version: options.version,
     },
     logger,

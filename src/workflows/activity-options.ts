@@ -139,6 +139,19 @@ const options = {
       nonRetryableErrorTypes: neverRetried,
     },
   },
+  /** A mail: tried for days, because a mail server that is being mended is no reason to lose what it was to tell. */
+  mail: {
+    taskQueue: taskQueues.control,
+    startToCloseTimeout: '2m',
+    scheduleToCloseTimeout: '3 days',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: {
+      initialInterval: '5s',
+      backoffCoefficient: 3,
+      maximumInterval: '30m',
+      nonRetryableErrorTypes: neverRetried,
+    },
+  },
 } as const satisfies Record<string, ActivityOptions>;
 
 export type OptionsName = keyof typeof options;
@@ -156,6 +169,7 @@ export const activities: Record<OptionsName, ReturnType<typeof proxyActivities<A
   swap: proxyActivities<Activities>(options.swap),
   undo: proxyActivities<Activities>(options.undo),
   cleanUp: proxyActivities<Activities>(options.cleanUp),
+  mail: proxyActivities<Activities>(options.mail),
 };
 
 /** Full options of one row with the line that the Web UI shows for the step. */

@@ -4,6 +4,7 @@ import type { StopPoint } from '../domain/recovery-target.js';
 import type { BackupKind } from '../domain/statuses.js';
 import type { AttachmentActivities, ChainActivities } from './chain-activity-types.js';
 import type { CheckDestinationInput, RunLabels, RunProgress, RunResult } from './messages.js';
+import type { PeopleActivities } from './people-activity-types.js';
 
 /**
  * What the workflows call. It stands on the workflows' side, so that workflow code depends on nothing but itself and `domain`;
@@ -98,7 +99,7 @@ export type RecoveryResult = {
   readonly firstRefused: StopPoint | null;
 };
 
-export interface Activities extends ChainActivities, AttachmentActivities {
+export interface Activities extends ChainActivities, AttachmentActivities, PeopleActivities {
   // schedules
   claimScheduledBackup(input: { planId: string; scheduledFor: string }): Promise<ClaimedBackup>;
   // backup

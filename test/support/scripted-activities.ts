@@ -131,6 +131,9 @@ const usual: { [Name in keyof Activities]: readonly unknown[] } = {
   finishDetach: [undefined],
   checkPolicy: [{ ok: true, code: null }],
   expireRows: [{ idempotencyKeys: 0, sessions: 0, secrets: 0 }],
+  sendNotification: [{ sent: true }],
+  noteNotificationFailed: [undefined],
+  cleanUpSource: [{ done: true }],
 };
 
 export function scriptActivities(script: Script = {}): Scripted {

@@ -1,23 +1,31 @@
 import { findSuperseded, forgetSlices } from '../../catalog/runs/slices.js';
-import type { LogStore } from '../../recovery/resume-log.js';
+import type { Destination } from '../../storage/destination.js';
 import type { ActivityDeps } from '../deps.js';
 
 /** A reader that chose a slice before it was replaced has this long to read it; later it finds the larger one when it tries again. */
 const GRACE_MS = 3_600_000;
 
-/** Removes slices that larger ones have replaced, records first: an object without a record is nothing, a record without its object a hole. */
-export async function dropSuperseded(
-  deps: ActivityDeps,
-  chainId: string,
-  { place, signal }: LogStore,
-): Promise<number> {
+type Opened = { readonly destination: Destination; readonly signal: AbortSignal };
+
+/** Removes slices that larger ones have replaced. Returns how many. */
+export async function dropSuperseded(deps: ActivityDeps, chainId: string, opened: Opened): Promise<number> {
   const rows = await findSuperseded(deps.catalog, chainId, new Date(Date.now() - GRACE_MS));
-  if (rows.length === 0) return 0;
-  await place.destination.remove(
+  await removeSlices(deps, opened, rows);
+  return rows.length;
+}
+
+/** Removes slices that nothing names any more, records first: an object without a record is nothing, a record without its object a hole. */
+export async function removeSlices(
+  deps: ActivityDeps,
+  { destination, signal }: Opened,
+  rows: readonly { readonly id: string; readonly recordKey: string; readonly objectKey: string }[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  await destination.remove(
     rows.map((row) => row.recordKey),
     { signal },
   );
-  await place.destination.remove(
+  await destination.remove(
     rows.map((row) => row.objectKey),
     { signal },
   );
@@ -25,5 +33,4 @@ export async function dropSuperseded(
     deps.catalog,
     rows.map((row) => row.id),
   );
-  return rows.length;
 }

@@ -193,7 +193,9 @@ class Watch {
   constructor(work: Following, source: ArchiveSource) {
     this.work = work;
     const { deps, chain, store } = work;
-    this.tidy = new Chore(work, TIDY_MS, 'replaced slices stay for now', () => dropSuperseded(deps, chain.id, store));
+    this.tidy = new Chore(work, TIDY_MS, 'replaced slices stay for now', () =>
+      dropSuperseded(deps, chain.id, { destination: store.place.destination, signal: store.signal }),
+    );
     this.hold = new Chore(work, HOLD_MS, 'a replica does not hold its log', () => this.holdReplicas(source));
   }
 

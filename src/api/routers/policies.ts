@@ -7,6 +7,7 @@ import {
   policySchema,
   updatePolicySchema,
 } from '../../domain/schemas/policies.js';
+import { policyRetentionPreviewSchema } from '../../domain/schemas/policy-retention.js';
 import { checkPolicy } from '../../usecases/check-policy.js';
 import { createPolicy } from '../../usecases/create-policy.js';
 import { deletePolicy } from '../../usecases/delete-policy.js';
@@ -14,6 +15,7 @@ import { exportPolicyKey } from '../../usecases/export-policy-key.js';
 import { getPolicy } from '../../usecases/get-policy.js';
 import { listPolicies } from '../../usecases/list-policies.js';
 import { pausePolicy } from '../../usecases/pause-policy.js';
+import { previewPolicyRetention } from '../../usecases/preview-policy-retention.js';
 import { resetFailures, resumePolicy } from '../../usecases/resume-policy.js';
 import { rotatePolicyKey } from '../../usecases/rotate-policy-key.js';
 import { updatePolicy } from '../../usecases/update-policy.js';
@@ -144,6 +146,18 @@ export const policyRoutes: Route[] = [
     status: 200,
     answer: policySchema,
     handle: ({ context, principal, params }) => resetFailures(context, principal, { policyId: idOf(params) }),
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/v1/policies/{id}/retention-preview',
+    operationId: 'previewPolicyRetention',
+    tag,
+    summary: 'See what retention would remove now, and why',
+    scope: 'read',
+    params: { id: 'policy' },
+    status: 200,
+    answer: policyRetentionPreviewSchema,
+    handle: ({ context, principal, params }) => previewPolicyRetention(context, principal, { policyId: idOf(params) }),
   }),
   defineRoute({
     method: 'post',

@@ -1,6 +1,7 @@
 import { newId } from '../../domain/ids.js';
 import type { NotificationEvent } from '../../domain/statuses.js';
-import type { Catalog } from '../client.js';
+import type { CatalogQueries } from '../client.js';
+import { findInstallation } from '../installations.js';
 import { toJson } from './run-json.js';
 
 export type PeopleEvent = {
@@ -29,7 +30,7 @@ const subjects: Record<NotificationEvent, string> = {
  * Keeps an event for the owner of its policy, or of its database: one row and one Message-ID, however often it is noted. Sends nothing;
  * a workflow of its own does, which is started from the row. An event of nobody (the policy and the database are gone) is dropped.
  */
-export async function noteEvent(catalog: Catalog, input: PeopleEvent): Promise<void> {
+export async function noteEvent(catalog: { readonly prisma: CatalogQueries }, input: PeopleEvent): Promise<void> {
   const { prisma } = catalog;
   const policy =
     input.policyId === undefined
@@ -42,6 +43,7 @@ export async function noteEvent(catalog: Catalog, input: PeopleEvent): Promise<v
   const owner = policy?.owner ?? database?.owner;
   if (owner === undefined) return;
   const id = newId('notification');
+  const installation = await findInstallation(prisma);
   const about = database?.name ?? policy?.name;
   await prisma.notification.createMany({
     data: [
@@ -56,7 +58,7 @@ export async function noteEvent(catalog: Catalog, input: PeopleEvent): Promise<v
         databaseId: input.databaseId ?? null,
         backupId: input.backupId ?? null,
         ownerId: owner.id,
-        messageId: `<${id}@tidemark>`,
+        messageId: `<${id}@${installation?.id ?? 'tidemark'}>`,
       },
     ],
     skipDuplicates: true,

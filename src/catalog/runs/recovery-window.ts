@@ -1,3 +1,4 @@
+import type { RetainedSlice } from '../../domain/chain-retention.js';
 import type { LogPosition } from '../../domain/positions.js';
 import type { PlanInput } from '../../domain/recovery-plan.js';
 import { withPresent } from '../../domain/recovery-plan.js';
@@ -23,7 +24,10 @@ export async function recoveryWindow(
 }
 
 /** Everything that a recovery plans with. */
-export async function readPlanInput(catalog: Catalog, chainId: string): Promise<PlanInput> {
+export async function readPlanInput(
+  catalog: Catalog,
+  chainId: string,
+): Promise<PlanInput & { readonly slices: readonly RetainedSlice[] }> {
   const [backups, slices, present] = await Promise.all([
     listChainBackups(catalog, chainId),
     listPlanSlices(catalog, chainId),

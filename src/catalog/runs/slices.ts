@@ -1,7 +1,7 @@
+import type { RetainedSlice } from '../../domain/chain-retention.js';
 import { TidemarkError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
 import type { LogPosition } from '../../domain/positions.js';
-import type { PlanSlice } from '../../domain/recovery-plan.js';
 import type { Catalog, CatalogQueries } from '../client.js';
 import { noJson, toJson } from './run-json.js';
 
@@ -129,11 +129,13 @@ export async function findFileBefore(catalog: Catalog, chainId: string, epoch: n
 }
 
 /** Live slices of a chain as a recovery plans with them, in order of epoch and number. */
-export async function listPlanSlices(catalog: Catalog, chainId: string): Promise<PlanSlice[]> {
+export async function listPlanSlices(catalog: Catalog, chainId: string): Promise<RetainedSlice[]> {
   const rows = await catalog.prisma.logSlice.findMany({
     where: { chainId, ...live },
     orderBy: [{ epoch: 'asc' }, { fromSeq: 'asc' }],
     select: {
+      id: true,
+      storedBytes: true,
       epoch: true,
       fromSeq: true,
       seq: true,
@@ -147,6 +149,7 @@ export async function listPlanSlices(catalog: Catalog, chainId: string): Promise
   return rows.map((row) => ({
     ...row,
     offset: Number(row.offset),
+    storedBytes: Number(row.storedBytes),
     startPosition: row.startPosition as LogPosition,
     endPosition: row.endPosition as LogPosition,
     coversTo: row.coversTo?.toISOString() ?? null,

@@ -57,6 +57,11 @@ export const policyRetentionSchema = z.object(retentionFields).meta({
 });
 export type PolicyRetention = z.infer<typeof policyRetentionSchema>;
 
+/** The retention column as it was validated when the policy was written. */
+export function readPolicyRetention(value: unknown): PolicyRetention {
+  return policyRetentionSchema.catch({ ...defaultPolicyRetention }).parse(value);
+}
+
 const retentionRequestSchema = z.strictObject(retentionFields).partial().meta({
   id: 'PolicyRetentionRequest',
   description: 'Defaults: 7 fulls, 30 days, 72 hours. What is left out keeps its value.',

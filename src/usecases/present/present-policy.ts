@@ -4,8 +4,8 @@ import type { NotificationRow } from '../../catalog/notifications.js';
 import type { PolicyRow } from '../../catalog/policies.js';
 import type { NotificationResource } from '../../domain/schemas/notifications.js';
 import { notificationSchema } from '../../domain/schemas/notifications.js';
-import type { AttachmentResource, PolicyResource, PolicyRetention } from '../../domain/schemas/policies.js';
-import { attachmentSchema, defaultPolicyRetention, policyRetentionSchema } from '../../domain/schemas/policies.js';
+import type { AttachmentResource, PolicyResource } from '../../domain/schemas/policies.js';
+import { attachmentSchema, readPolicyRetention } from '../../domain/schemas/policies.js';
 import { pausedByReasons, policyStatuses } from '../../domain/statuses.js';
 import { nextChainRuns, readPolicySchedule } from '../schedules/chain-schedules.js';
 import { errorColumn, findingsColumn } from './present-database.js';
@@ -16,11 +16,6 @@ const pausedByColumn = z.enum(pausedByReasons).nullable().catch(null);
 const acceptedColumn = z.array(z.string()).catch([]);
 const { status: attachmentStatus, pitrStatus } = attachmentSchema.shape;
 const notificationBody = z.object({ what: z.string(), why: z.string(), nextStep: z.string() });
-
-/** The retention column as it was validated when the policy was written. */
-export function readPolicyRetention(value: unknown): PolicyRetention {
-  return policyRetentionSchema.catch({ ...defaultPolicyRetention }).parse(value);
-}
 
 export function presentPolicy(row: PolicyRow): PolicyResource {
   const schedule = readPolicySchedule(row.schedule);

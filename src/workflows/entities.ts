@@ -9,8 +9,8 @@ import {
 } from '@temporalio/workflow';
 import type { ChainLabels } from './messages.js';
 import { retainSignal, wakeSignal, workflowTypes } from './messages.js';
-import { archiveWorkflowId, chainWorkflowId, taskQueues } from './names.js';
-import { ownSearchAttributes } from './story.js';
+import { archiveWorkflowId, chainWorkflowId, priorities, taskQueues } from './names.js';
+import { ownSearchAttributes, searchAttributeKeys } from './story.js';
 
 const wake = defineSignal(wakeSignal);
 /** For `wakeEntity`: retention is due. */
@@ -36,12 +36,24 @@ export async function startOrWake(
         kind === 'chain'
           ? `Backups of ${labels.serverName} (policy ${labels.policyName})`
           : `Log archive of ${labels.serverName} (policy ${labels.policyName})`,
-      typedSearchAttributes: ownSearchAttributes().updateCopy([]),
+      priority: { priorityKey: priorities.scheduled },
+      ...attributesOf(kind),
     });
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'WorkflowExecutionAlreadyStartedError') throw error;
     await wakeEntity(workflowId);
   }
+}
+
+/** Those of whoever starts it, where the namespace knows them, but for what is of one database. */
+function attributesOf(kind: 'chain' | 'archive') {
+  const own = ownSearchAttributes();
+  if (own.get(searchAttributeKeys.status) === undefined) return {};
+  const typedSearchAttributes = own.updateCopy([
+    { key: searchAttributeKeys.database, value: null },
+    { key: searchAttributeKeys.kind, value: kind },
+  ]);
+  return { typedSearchAttributes };
 }
 
 /** Wakes an entity that runs. One that does not will read the catalog when it is started. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { TidemarkError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
 import type { LogPosition } from '../../domain/positions.js';
@@ -37,21 +38,26 @@ export async function readArchiveWish(catalog: Catalog, chainId: string) {
     where: { id: chainId },
     include: {
       policy: true,
-      attachments: { where: attached, include: { database: true }, orderBy: { createdAt: 'asc' } },
+      attachments: {
+        where: attached,
+        orderBy: { createdAt: 'asc' },
+        include: { database: { include: { replicas: { where: { deletedAt: null }, orderBy: { createdAt: 'asc' } } } } },
+      },
     },
   });
   if (chain === null) return null;
   const { policy } = chain;
-  const sources = chain.attachments.map(({ database: { id, host, port, username, secretId } }) =>
-    [id, host, port, username, secretId].join('|'),
-  );
+  const sources = chain.attachments
+    .flatMap(({ database }) => [database, ...database.replicas])
+    .map(({ id, host, port, username, secretId }) => [id, host, port, username, secretId]);
+  const settings = JSON.stringify([policy.destinationId, policy.keyId, chain.archiveEpoch, sources]);
   return {
     wanted: chain.archiveWanted && chain.endedAt === null && chain.attachments.length > 0,
     held: chain.archiveStatus !== 'off' && chain.archiveStatus !== 'stopped',
     policyId: chain.policyId,
     serverId: chain.serverId,
-    // Another connection, key or destination: the log has to be followed anew. Holds no secret.
-    settings: [policy.destinationId, policy.keyId ?? '', chain.archiveEpoch, ...sources].join(' '),
+    // Another connection, replica, key or destination: the log has to be followed anew. Hashed: addresses do not belong into histories.
+    settings: createHash('sha256').update(settings).digest('hex').slice(0, 16),
   };
 }
 

@@ -1,0 +1,77 @@
+/** The source of a log archive dies and a registered replica is promoted: the archive goes on there, in the same epoch. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { getChainEngine } from '../../src/engines/chain-registry.js';
+import { createDatabase } from '../../src/usecases/create-database.js';
+import { archiveServer } from '../support/archived-server.js';
+import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
+import { useRunStack } from '../support/run-stack.js';
+import type { PostgresCopy } from '../support/start-standby.js';
+import { copyPostgres } from '../support/start-standby.js';
+import { until } from '../support/until.js';
+
+describeEngine('pg17', 'the log archive of a PostgreSQL server with a registered replica', () => {
+  const source = usePrivateEngine('pg17');
+  const stack = useRunStack();
+  const root = mkdtempSync(join(tmpdir(), 'tm-promotion-'));
+  let standby: PostgresCopy | undefined;
+  afterAll(async () => {
+    await standby?.remove();
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  test('holds the log there beforehand, and goes on without a gap after its promotion', async () => {
+    const server = await archiveServer(stack, source, getChainEngine('postgresql'), {
+      schema: 'create table written (n int primary key)',
+    });
+    const worker = await stack.startWorker({ queues: 'control,data,stream' });
+    await server.wake();
+    await server.caughtUp();
+    const copy = await copyPostgres(source, { standby: true });
+    standby = copy;
+    await copy.start();
+    const { prisma } = stack.catalog;
+    const replica = await createDatabase(stack.context, stack.admin, {
+      name: 'the replica',
+      engine: 'postgresql',
+      host: '127.0.0.1',
+      port: copy.port,
+      username: source.adminUser,
+      password: source.adminPassword,
+      database: server.name,
+      primaryId: server.database.id,
+    });
+    await prisma.database.update({ where: { id: replica.id }, data: { role: 'replica', serverId: server.serverId } });
+    await server.wake();
+    const { slotName } = await server.chain();
+    await until(
+      async () => (await copy.query(`select 1 from pg_replication_slots where slot_name = '${slotName}'`)).length === 1,
+      'the slot on the replica',
+      90_000,
+    );
+
+    await source.query('insert into written select generate_series(1, 1000)', server.name);
+    await server.caughtUp();
+    await source.kill();
+    await copy.query('select pg_promote()');
+    await copy.query('create table after_promotion (n int); insert into after_promotion values (1)');
+    const promotedAt = Date.now();
+    await until(
+      async () => ((await server.chain()).coveredTo?.getTime() ?? 0) > promotedAt,
+      'the log of the new primary to be covered',
+      240_000,
+    );
+
+    expect(await prisma.logGap.count({ where: { chainId: server.chainId } })).toBe(0);
+    expect(await server.chain()).toMatchObject({ archiveEpoch: 0, sourceDatabaseId: replica.id });
+    const dir = mkdtempSync(join(root, 'wal-'));
+    const files = await server.assemble(0, dir);
+    const names = files.map(({ name }) => name);
+    expect(names).toContain('00000002.history');
+    expect(names.some((name) => name.startsWith('00000002') && !name.endsWith('.history'))).toBe(true);
+    expect(await prisma.notification.count({ where: { event: 'source_changed', policyId: server.policyId } })).toBe(1);
+    await worker.stop();
+  });
+});

@@ -325,7 +325,8 @@ describe('restores', () => {
     expect(await code({})).toBe('target_required');
     expect(await code({ target: { kind: 'new_preview' } })).toBe('not_supported');
     expect(await code({ target: { kind: 'original' }, overwrite: true })).toBe('confirmation_required');
-    expect(await code({ source: { kind: 'pitr', databaseId: plan.databaseId } })).toBe('not_supported');
+    expect(await code({ source: { kind: 'stream', planId: plan.id } })).toBe('not_supported');
+    expect(await code({ source: { kind: 'pitr', databaseId: plan.databaseId } })).toBe('outside_window');
     const running = await requestBackup(context, admin, { planId: plan.id });
     expect(await code({ source: { kind: 'backup', backupId: running.id }, target: { kind: 'original' } })).toBe(
       'backup_not_restorable',

@@ -1,0 +1,133 @@
+/** A PostgreSQL server under a policy, through the API alone: from the policy to a moment restored, and out of it again. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import type { BackupResource } from '../../src/domain/schemas/backups.js';
+import type { Page } from '../../src/domain/schemas/common.js';
+import type { DatabaseResource, ServerResource } from '../../src/domain/schemas/databases.js';
+import type { AttachmentResource, PolicyResource, RecoveryWindowResource } from '../../src/domain/schemas/policies.js';
+import { describeEngine, uniqueName, usePrivateEngine } from '../support/engine-servers.js';
+import { useTidemark } from '../support/tidemark.js';
+import { until } from '../support/until.js';
+
+/** As `until`, at the pace of a client of the API: it limits how often one asks. */
+const eventually = <T>(probe: () => Promise<T>, what: string, timeoutMs: number) =>
+  until(() => sleep(400).then(probe), what, timeoutMs);
+
+const slots = `select slot_name from pg_replication_slots where slot_name like 'tidemark%' order by 1`;
+
+describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
+  const source = usePrivateEngine('pg17', { settings: { summarize_wal: 'on', max_slot_wal_keep_size: '1GB' } });
+  const service = useTidemark();
+
+  async function register(): Promise<{ id: string; name: string }> {
+    const name = await source.createDatabase();
+    await source.query('create table entry (n int primary key, at timestamptz default clock_timestamp())', name);
+    await source.query('insert into entry select generate_series(1, 100)', name);
+    return { id: await service.registerDatabase(source, name), name };
+  }
+
+  const attachmentOf = (policyId: string, databaseId: string) =>
+    service.api.get<AttachmentResource>(`/v1/policies/${policyId}/attachments/${databaseId}`);
+
+  /** Attaches and waits until the attach workflow has come to its end. */
+  async function attach(policyId: string, databaseId: string): Promise<AttachmentResource> {
+    await service.api.post(`/v1/policies/${policyId}/attachments`, { databaseId });
+    return await eventually(
+      async () => {
+        const row = await attachmentOf(policyId, databaseId);
+        return row.status === 'configuring' ? null : row;
+      },
+      'the database to be attached',
+      300_000,
+    );
+  }
+
+  test('is checked, attached, backed up, restored to a moment, and released when the last database leaves', async () => {
+    const { api } = service;
+    const destinationId = await service.createDestination(uniqueName('policy'));
+    const { id } = await api.post<PolicyResource>('/v1/policies', {
+      name: 'Everything',
+      destinationId,
+      schedule: { full: { frequency: 'daily', time: '02:30' }, incremental: '6h' },
+      pitr: true,
+    });
+    const policy = await eventually(
+      async () => {
+        const row = await api.get<PolicyResource>(`/v1/policies/${id}`);
+        return row.status === 'validating' ? null : row;
+      },
+      'the policy to be checked',
+      60_000,
+    );
+    expect(policy).toMatchObject({ status: 'active', lastError: null });
+    expect(await api.post(`/v1/policies/${id}/check`)).toMatchObject({ ok: true });
+
+    const database = await register();
+    const attached = await attach(id, database.id);
+    expect(attached).toMatchObject({ status: 'active', pitrStatus: 'active', lastError: null, pitrError: null });
+    expect(attached.lastFullAt).not.toBeNull();
+    expect(attached.sandboxProvenAt).not.toBeNull();
+    const held = await source.query(slots);
+    expect(held.length).toBeGreaterThan(0);
+
+    // A second database of the server joins the chain: no second full, no second slot.
+    const neighbour = await register();
+    expect(await attach(id, neighbour.id)).toMatchObject({ status: 'active', serverId: attached.serverId });
+    expect(await source.query(slots)).toEqual(held);
+    const fulls = await api.get<Page<BackupResource>>(`/v1/backups?databaseId=${neighbour.id}&kind=full`);
+    expect(fulls.items).toMatchObject([{ status: 'completed', policyId: id, serverId: attached.serverId }]);
+    expect(await api.get<DatabaseResource>(`/v1/databases/${neighbour.id}`)).toMatchObject({
+      attachment: { policyId: id, status: 'active' },
+      pitrStatus: 'active',
+    });
+
+    await source.query('insert into entry select generate_series(101, 200)', database.name);
+    const asked = await api.post<BackupResource>('/v1/backups', { databaseId: database.id, kind: 'incremental' });
+    const incremental = await api.untilSettled<BackupResource>(`/v1/backups/${asked.id}`);
+    expect(incremental).toMatchObject({ status: 'completed', kind: 'incremental', fellBack: null, error: null });
+    expect(incremental.parentId).toBe(fulls.items[0]?.id);
+
+    await source.query('insert into entry select generate_series(201, 300)', database.name);
+    const [moment] = await source.query<{ at: string }>(
+      `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at`,
+      database.name,
+    );
+    const time = moment?.at ?? '';
+    await sleep(1_000);
+    await source.query('delete from entry', database.name);
+    await eventually(
+      async () => {
+        const window = await api.get<RecoveryWindowResource>(`/v1/databases/${database.id}/recovery-window`);
+        return window.to !== null && window.to > time ? window : null;
+      },
+      'the window to reach the moment',
+      60_000,
+    );
+    const copy = uniqueName('copy');
+    const restored = await service.restore({
+      source: { kind: 'pitr', databaseId: database.id, time },
+      target: { kind: 'server', databaseId: database.id, database: copy },
+    });
+    expect(restored).toMatchObject({ status: 'completed', error: null, policyId: id });
+    expect(await source.query('select count(*)::int as n from entry', copy)).toEqual([{ n: 300 }]);
+
+    for (const leaving of [neighbour, database]) {
+      await api.delete(`/v1/policies/${id}/attachments/${leaving.id}`);
+      await eventually(
+        async () => {
+          const row = await api.get<DatabaseResource>(`/v1/databases/${leaving.id}`);
+          return row.attachment === null ? row : null;
+        },
+        'the database to be detached',
+        120_000,
+      );
+    }
+    await eventually(async () => ((await source.query(slots)).length === 0 ? true : null), 'the slot to go', 60_000);
+    const server = await api.get<ServerResource>(`/v1/servers/${attached.serverId}`);
+    expect(server.cleanupPending).toEqual([]);
+    // Everything stored stays, and can still be restored.
+    const kept = await api.get<Page<BackupResource>>(`/v1/backups?databaseId=${database.id}&status=completed`);
+    expect(kept.items.map((one) => one.kind).sort()).toEqual(['full', 'incremental']);
+    expect((await api.get<RecoveryWindowResource>(`/v1/databases/${database.id}/recovery-window`)).to).not.toBeNull();
+  }, 900_000);
+});

@@ -60,7 +60,7 @@ export interface RunStack {
   /** TIDEMARK_HOME of the workers. */
   readonly home: string;
   /** A worker for all queues, polling. */
-  startWorker(options?: { faults?: string; queues?: string }): Promise<WorkerProcess>;
+  startWorker(options?: { faults?: string; queues?: string; env?: Record<string, string> }): Promise<WorkerProcess>;
   /** Each place stops the first run that comes by. */
   placeFaults(places: readonly string[]): PlacedFaults;
 }
@@ -161,6 +161,7 @@ export function useRunStack(): RunStack {
           TEMPORAL_ADDRESS: started().address,
           TEMPORAL_NAMESPACE: 'default',
           ...(options.faults === undefined ? {} : { TIDEMARK_FAULTS: options.faults }),
+          ...options.env,
         },
         stdout: 'tail',
         label: 'tidemark worker',

@@ -1,6 +1,6 @@
 import { compareLogPositions } from './compare-positions.js';
 import type { PlanInput, PlanSlice } from './recovery-plan.js';
-import { firstSliceOf, groupRuns } from './recovery-plan.js';
+import { firstSliceAfter, firstSliceOf, groupRuns } from './recovery-plan.js';
 import type { Base, ChainBackup, LogRun } from './recovery-window.js';
 import { listBases, pathOf, runOf } from './recovery-window.js';
 
@@ -200,9 +200,8 @@ function selectSlices(
         .map(({ base }) => ({ from: firstSliceOf(inside, base), to: inside.length - 1 })),
       ...standsFor.flatMap(({ base, to }) => {
         if (runOf(base, runs) !== run) return [];
-        const reached = inside.findIndex((slice) => compareLogPositions(slice.endPosition, to) > 0);
-        // One more, so that the end is seen to be passed.
-        return [{ from: firstSliceOf(inside, base), to: reached === -1 ? inside.length - 1 : reached + 1 }];
+        // One more than holds the end, so that it is seen to be passed.
+        return [{ from: firstSliceOf(inside, base), to: firstSliceAfter(inside, to) + 1 }];
       }),
     ];
     const times = coveredTimes(inside, run);

@@ -163,11 +163,23 @@ export function parsePosition(text: string): LogPosition | null {
   return /^[0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8}$/.test(text) ? { lsn: text.toUpperCase() } : null;
 }
 
+/** Index of the first slice of a run that ends after a position; their number when none does. By halves: a run may have 100,000. */
+export function firstSliceAfter(inside: readonly PlanSlice[], position: LogPosition): number {
+  let low = 0;
+  let high = inside.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const slice = inside[middle];
+    if (slice !== undefined && compareLogPositions(slice.endPosition, position) > 0) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 /** Index of the slice of a run with which the log begins that a base needs: the beginning of the file in which it starts, as far as that is there. */
 export function firstSliceOf(inside: readonly PlanSlice[], { tip }: Base): number {
-  const first = inside.findIndex((slice) => compareLogPositions(slice.endPosition, tip.startPosition) > 0);
   // Nothing was written since: the last file is where the log will go on.
-  let from = Math.max(0, first === -1 ? inside.length - 1 : first);
+  let from = Math.max(0, Math.min(firstSliceAfter(inside, tip.startPosition), inside.length - 1));
   while (from > 0 && inside[from]?.offset !== 0) from -= 1;
   return from;
 }

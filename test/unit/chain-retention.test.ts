@@ -276,7 +276,7 @@ describe('retention over months of a random chain', () => {
     const chain: Chain = { backups: [], slices: [], epoch: 0, coveredTo: time(0) };
     let last: ChainBackup | undefined;
     let most = 0;
-    for (let hour = 0; hour < 24 * 40; hour += 1) {
+    for (let hour = 0; hour < 24 * 30; hour += 1) {
       // A gap now and then: an hour of log is lost, and a full begins the next epoch, whose log begins with a file.
       const gap = hour % 4 === 3 && random.chance(0.01);
       if (gap) chain.epoch += 1;

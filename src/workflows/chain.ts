@@ -43,7 +43,7 @@ export async function chain(input: ChainInput): Promise<void> {
   setHandler(wake, () => {
     woken = true;
   });
-  let retentionDue = false;
+  let retentionDue = input.retentionDue === true;
   setHandler(retain, () => {
     retentionDue = true;
   });
@@ -67,7 +67,7 @@ export async function chain(input: ChainInput): Promise<void> {
       await condition(() => woken || retentionDue, LOOK_EVERY);
     }
     // Between two runs. A wake that comes meanwhile is not lost: the next history begins by reading the catalog.
-    if (workflowInfo().continueAsNewSuggested && !retentionDue) await continueAsNew<typeof chain>(input);
+    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof chain>({ ...input, retentionDue });
   }
 }
 

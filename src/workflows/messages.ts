@@ -16,7 +16,8 @@ export type CheckDestinationInput = { destinationId: string; takeOver?: boolean 
 
 /** The two entities of a server under a policy. Everything else about them stands in the catalog, read anew after each wake. */
 export type ChainLabels = { serverName: string; policyName: string };
-export type ChainInput = { chainId: string; labels: ChainLabels };
+/** `retentionDue`: handed from one history to the next. */
+export type ChainInput = { chainId: string; labels: ChainLabels; retentionDue?: boolean };
 export type ArchiveInput = { chainId: string; labels: ChainLabels };
 /** Started by the schedules of a chain: claims (or skips) the run in the catalog, or asks for retention, and wakes the entity. */
 export type FireChainInput = { chainId: string; kind: 'full' | 'incremental' | 'retention' };

@@ -4,6 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it } from 'vitest';
 import { applyChainRetention } from '../../src/activities/chain/apply-chain-retention.js';
 import { newId } from '../../src/domain/ids.js';
+import { policyRetentionPreviewSchema } from '../../src/domain/schemas/policy-retention.js';
 import { backupPrefix, slicePrefix } from '../../src/storage/layout.js';
 import { createDestination } from '../../src/usecases/create-destination.js';
 import { previewPolicyRetention } from '../../src/usecases/preview-policy-retention.js';
@@ -87,7 +88,8 @@ describe('retention of a chain', () => {
   const apply = ({ chainId }: Chain) =>
     new MockActivityEnvironment().run(applyChainRetention(activityDeps(stack)), { chainId });
   const preview = async ({ policyId }: Chain) => {
-    const { chains } = await previewPolicyRetention(stack.context, stack.admin, { policyId });
+    const answer = await previewPolicyRetention(stack.context, stack.admin, { policyId });
+    const { chains } = policyRetentionPreviewSchema.parse(answer);
     const [only] = chains;
     if (only === undefined) throw new Error('the policy has no chain');
     return only;

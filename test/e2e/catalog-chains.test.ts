@@ -238,9 +238,14 @@ describe('the runs of a chain', () => {
     const chain = await makeChain();
     const { catalog } = stack.context;
     const event = {
-      ...{ event: 'pitr_gap', dedupeKey: newId('gap'), policyId: chain.policyId, databaseId: chain.databaseId },
-      ...{ what: 'a', why: 'b', nextStep: 'c' },
-    } as const;
+      event: 'pitr_gap' as const,
+      dedupeKey: newId('gap'),
+      policyId: chain.policyId,
+      databaseId: chain.databaseId,
+      what: 'a',
+      why: 'b',
+      nextStep: 'c',
+    };
     await noteEvent(catalog, event);
     await noteEvent(catalog, event);
     const rows = await catalog.prisma.notification.findMany({ where: { dedupeKey: event.dedupeKey } });

@@ -24,6 +24,11 @@ export type LogFollowerOptions = {
   } | null;
   /** The spool never holds more than this many bytes; a fuller one stops the receiver until it was shipped. */
   readonly spoolLimitBytes: number;
+  /**
+   * Asked before the source is made to keep its log anew: throws `fenced` when nobody wants that any more. A follower that was replaced, or
+   * whose source was released meanwhile, would leave something on the source that nobody moves or removes. Absent: it may.
+   */
+  readonly assertMayHold?: () => Promise<void>;
 };
 
 /** New bytes of one log file, complete up to a record's end. */

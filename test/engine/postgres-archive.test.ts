@@ -3,6 +3,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { expect, it } from 'vitest';
+import { isTidemarkError, TidemarkError } from '../../src/domain/errors.js';
 import { comparePositions } from '../../src/engines/postgres/archive/compare-positions.js';
 import { configureArchive } from '../../src/engines/postgres/archive/configure-archive.js';
 import { openFollower } from '../../src/engines/postgres/archive/open-follower.js';
@@ -238,6 +239,46 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
       'privilege_missing',
     );
     expect(message).toContain('ALTER ROLE "plain" REPLICATION;');
+  });
+
+  it('makes no slot anew that was released while a follower was cut off', async () => {
+    const archive = source.newArchive();
+    await configureArchive(source.connection(), context(), archive);
+    let released = false;
+    const follower = await openFollower(source.connection(), context(), {
+      ...archive,
+      spoolLimitBytes: 1024 ** 3,
+      resume: null,
+      assertMayHold: async () => {
+        if (released) throw new TidemarkError('fenced', 'Another follower has taken over.');
+      },
+    });
+    const signal = new AbortController().signal;
+    const next = async () => await follower.next({ waitMs: 100, signal });
+    let chunk = await next();
+    await until(async () => {
+      chunk ??= await next();
+      return chunk !== null;
+    }, 'the first chunk');
+    released = true;
+    await releaseArchive(source.connection(), context(), archive);
+    // Its receiver was ended with the slot, and wants to start again; the chunk in hand is stored meanwhile.
+    if (chunk === null) throw new Error('nothing was followed');
+    await follower.acknowledge(chunk);
+    const isFenced = async () => {
+      try {
+        await next();
+        return false;
+      } catch (error) {
+        return isTidemarkError(error) && error.code === 'fenced';
+      }
+    };
+    await until(isFenced, 'the follower to be fenced', 30_000);
+    await follower.close();
+    const slots = await server.query(
+      `SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE '${archive.slot}%'`,
+    );
+    expect(slots).toEqual([]);
   });
 
   it('releases a slot that a receiver of a dead worker still uses', async () => {

@@ -99,6 +99,7 @@ async function runFollower(work: Following): Promise<FollowResult> {
       slot: chain.slotName,
       resume: stored.resume,
       spoolLimitBytes: SPOOL_LIMIT,
+      assertMayHold: () => assertHoldsArchive(deps.catalog, chain.id, token),
     });
     try {
       return await followUntilEnd(work, source, follower, stored);
@@ -227,8 +228,10 @@ class Watch {
 
   /** Replicas that may take the source's place keep their log as well, as far back as the store needs it. */
   private async holdReplicas({ engine, database }: ArchiveSource): Promise<void> {
-    const { deps, step, chain } = this.work;
+    const { deps, step, chain, token } = this.work;
     if (engine.holdLog === undefined || this.stored === null) return;
+    // What a replaced follower made there would be released by nobody.
+    await assertHoldsArchive(deps.catalog, chain.id, token);
     for (const replica of replicasOf(chain)) {
       if (replica.id === database.id) continue;
       const connection = await connectionOf(deps, replica);

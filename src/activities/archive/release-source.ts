@@ -1,4 +1,9 @@
-import { insertCleanup, noteArchiveStopped, readArchiveSources } from '../../catalog/runs/archive-run.js';
+import {
+  insertCleanup,
+  noteArchiveStopped,
+  raiseArchiveToken,
+  readArchiveSources,
+} from '../../catalog/runs/archive-run.js';
 import type { EngineKind } from '../../domain/engine-kinds.js';
 import { toRecordedError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
@@ -18,6 +23,8 @@ import { runStep } from '../run-step.js';
 export function releaseSource(deps: ActivityDeps): Activities['releaseSource'] {
   return ({ chainId }) =>
     runStep(deps, 'release-source', async (step) => {
+      // First: a follower that is still there, cut off from us, must not make anew what is taken back here.
+      await raiseArchiveToken(deps.catalog, chainId);
       const { chain, databases } = await readArchiveSources(deps.catalog, chainId);
       let left = 0;
       for (const database of databases) {

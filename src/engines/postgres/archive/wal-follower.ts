@@ -168,9 +168,9 @@ export class WalFollower implements LogFollower {
 
   private async advanceSlot(session: Session, to: bigint): Promise<void> {
     const { slot } = this.parts.options;
-    // A slot that the server dropped by its hard limit holds nothing any more; whether something is missing, the receiver finds out.
-    const held = await ensureHoldingSlot(session, slot);
-    if (parseLsn(held.lsn) >= to) return;
+    // Never made anew here: whoever released the source wants none, and one that the server dropped is missed by the receiver's next start.
+    const held = await readSlot(session, slot);
+    if (held === null || held.lost || held.restartLsn === null || parseLsn(held.restartLsn) >= to) return;
     await session.run(
       `SELECT pg_catalog.pg_replication_slot_advance(${quoteText(slot)}, ${quoteText(formatLsn(to))}::pg_lsn)`,
     );
@@ -193,6 +193,7 @@ export class WalFollower implements LogFollower {
         `The server's log is not the one that is stored up to ${from.lsn} on timeline ${from.timeline}: it is on timeline ${timeline}${end === null ? '' : ` and ends at ${end}`}. The archive cannot go on from there.`,
         { gap: { from, to: end === null ? null : { lsn: end, timeline } } },
       );
+    await options.assertMayHold?.();
     await ensureHoldingSlot(session, options.slot);
     await renewReceivingSlot(session, options.slot);
     await spool.seed(reader.segment);

@@ -1,6 +1,8 @@
 import type { ArchiveRun } from '../../catalog/runs/archive-run.js';
+import { findLastSlice } from '../../catalog/runs/slices.js';
 import type { EngineKind } from '../../domain/engine-kinds.js';
 import { TidemarkError } from '../../domain/errors.js';
+import type { LogPosition } from '../../domain/positions.js';
 import type { ChainEngine } from '../../engines/chain-engine.js';
 import { getChainEngine } from '../../engines/chain-registry.js';
 import type { DatabaseConnection } from '../../engines/engine.js';
@@ -37,12 +39,16 @@ export async function chooseSource(deps: ActivityDeps, step: Step, chain: Archiv
     object: chain.id,
   });
   let failed = false;
+  let left: ArchiveSource | null = null;
+  const stored = await findStoredEnd(deps, chain);
   for (const database of usual) {
     try {
       const connection = await connectionOf(deps, database);
-      const { server } = await engine.readLogEnd(connection, engineContext(deps, step));
+      const { server, position } = await engine.readLogEnd(connection, engineContext(deps, step));
       if (server.identity !== chain.server.identity) throw otherServer(chain, database, server.identity);
-      return { database, connection, engine, promoted: false };
+      const source = { database, connection, engine, promoted: false };
+      if (!isOfLeftTimeline(position, stored)) return source;
+      left ??= source;
     } catch (error) {
       step.signal.throwIfAborted();
       if (!failed) failure = error;
@@ -57,7 +63,21 @@ export async function chooseSource(deps: ActivityDeps, step: Step, chain: Archiv
     }
     return { database, connection, engine, promoted: database.id !== chain.sourceDatabaseId };
   }
+  // A former primary that came back while its successor does not answer: what it writes is no part of the stored log. When everybody has
+  // answered there is no successor any more, and going on is a gap that is noted.
+  if (left !== null && !failed) return left;
   throw failure;
+}
+
+/** Where the stored log of the present epoch ends, or null. */
+async function findStoredEnd(deps: ActivityDeps, chain: ArchiveRun): Promise<LogPosition | null> {
+  const last = await findLastSlice(deps.catalog.prisma, chain.id, chain.archiveEpoch);
+  return (last?.endPosition ?? null) as LogPosition | null;
+}
+
+/** Whether a server writes a timeline that the stored log has left. Only PostgreSQL has timelines. */
+export function isOfLeftTimeline(end: LogPosition, stored: LogPosition | null): boolean {
+  return end.timeline !== undefined && stored?.timeline !== undefined && end.timeline < stored.timeline;
 }
 
 /** The connection to a replica that has become the primary, or null. */

@@ -212,13 +212,18 @@ function rangeFor(
   return { epoch: run.epoch, fromSeq: head.fromSeq, toSeq: last.seq, end: last.endPosition };
 }
 
+/**
+ * A source whose disk stalls writes a commit's record long after it took the commit's time: a slice may claim to cover that time and not hold
+ * it. Reading on for a minute of log costs little, what lies behind the point is refused by the replay, and a commit that is left out is lost.
+ */
+const STALL_MS = 60_000;
+
 /** Whether a slice is known to hold all that is wanted. */
 function stopOf(target: RecoveryTarget, endPosition: LogPosition | null): (slice: PlanSlice) => boolean {
   const wanted = endPosition ?? (target.kind === 'position' ? parsePosition(target.position) : null);
   if (wanted !== null) return (slice) => compareLogPositions(slice.endPosition, wanted) > 0;
   if (target.kind !== 'time') return () => false;
-  // A millisecond of room: the point may have microseconds.
-  const time = Date.parse(target.time) + 1;
+  const time = Date.parse(target.time) + STALL_MS;
   return (slice) => slice.coversTo !== null && Date.parse(slice.coversTo) > time;
 }
 

@@ -1,25 +1,31 @@
 /**
  * `npm run demo`: starts the whole service and one real server per engine, loads a public gazetteer into each, backs every one up through
- * the API, restores it under another name and shows the comparison. On a terminal it keeps serving until Ctrl-C; otherwise, or with
- * `--exit`, it stops everything and exits 0 only if every comparison was equal.
+ * the API, restores it under another name and shows the comparison. Then it puts them under a policy, lets an application make a mistake in
+ * each, and recovers the moment before it. On a terminal it keeps serving until Ctrl-C; otherwise, or with `--exit`, it stops everything and
+ * exits 0 only if every comparison was equal and every recovery found exactly the rows of its moment.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { program } from 'commander';
 import { loadConfig } from '../../src/config.js';
-import type { ApiClient } from '../lib/api-client.js';
 import type { ServiceProcess } from '../lib/service-process.js';
 import { embeddedDestination, isServiceRunning, startServiceProcess } from '../lib/service-process.js';
+import type { DemoContext } from './attach-sources.js';
+import { attachSources, createPolicy } from './attach-sources.js';
 import { readGeonames } from './geonames.js';
 import type { DemoResult } from './protect-source.js';
 import { protectSource } from './protect-source.js';
-import { printAddresses, printResults } from './report.js';
+import type { MomentResult } from './recover-moment.js';
+import { recoverMoment } from './recover-moment.js';
+import { printAddresses, printMoments, printResults } from './report.js';
 import type { DemoSource } from './sources.js';
 import { startSources } from './sources.js';
 
 program
   .name('npm run demo --')
-  .description('Backs up and restores real databases of every engine, and proves that each came back equal.')
+  .description(
+    'Backs up and restores real databases of every engine, proves that each came back equal, and recovers a moment.',
+  )
   .option('--exit', 'stop everything at the end, even on a terminal')
   .option('--only <product...>', 'only these engines: pg15 pg17 pg18 mysql mariadb mariadb1011')
   .parse();
@@ -46,9 +52,17 @@ try {
     say,
     signal: stopping.signal,
   });
-  const results = await protectAll(service, sources);
+  const context = { api: service.api, say, signal: stopping.signal };
+  const { id: destinationId } = await service.api.post<{ id: string }>('/v1/destinations', {
+    name: 'demo store',
+    ...embeddedDestination(service.run(), 'demo'),
+  });
+  const results = await protectAll(context, destinationId);
   printResults(results);
   failed = results.length === 0 || results.some((result) => !result.equal);
+  const moments = await recoverAll(context, destinationId, results);
+  printMoments(moments);
+  failed ||= moments.some((result) => !result.exact);
   if (stayUp) {
     printAddresses(service.run(), service.home);
     say('\nEverything keeps running: open the addresses above. Ctrl-C stops it.');
@@ -60,8 +74,9 @@ try {
     console.error(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}`);
 } finally {
   say('Stopping …');
-  await Promise.allSettled(sources.map((source) => source.server.stop()));
+  // The service first: it follows the logs of the sources, and would report their end as a failure.
   await service?.stop();
+  await Promise.allSettled(sources.map((source) => source.server.stop()));
 }
 process.exit(failed ? 1 : 0);
 
@@ -77,16 +92,33 @@ function emptyHome(): string {
   return home;
 }
 
-async function protectAll(running: ServiceProcess, demoSources: readonly DemoSource[]): Promise<DemoResult[]> {
-  const api: ApiClient = running.api;
-  const destination = await api.post<{ id: string }>('/v1/destinations', {
-    name: 'demo store',
-    ...embeddedDestination(running.run(), 'demo'),
-  });
+async function protectAll({ api, signal }: DemoContext, destinationId: string): Promise<DemoResult[]> {
   const results: DemoResult[] = [];
-  for (const source of demoSources) {
-    stopping.signal.throwIfAborted();
-    results.push(await protectSource(api, source, destination.id, say));
+  for (const source of sources) {
+    signal.throwIfAborted();
+    results.push(await protectSource(api, source, destinationId, say));
+  }
+  return results;
+}
+
+async function recoverAll(
+  context: DemoContext,
+  destinationId: string,
+  registered: readonly DemoResult[],
+): Promise<MomentResult[]> {
+  const able = registered.filter((_, index) => sources[index]?.server.engine === 'postgresql');
+  if (able.length < registered.length) say('\nPoint-in-time recovery is shown for PostgreSQL only for now.');
+  if (able.length === 0) return [];
+  say('\nPutting the servers under one policy with point-in-time recovery …');
+  const policyId = await createPolicy(context, destinationId);
+  await attachSources(context, policyId, able);
+  say('An application writes, and forgets a WHERE. Recovering the moment before …');
+  const results: MomentResult[] = [];
+  for (const [index, source] of sources.entries()) {
+    const database = registered[index];
+    if (database === undefined || !able.includes(database)) continue;
+    context.signal.throwIfAborted();
+    results.push(await recoverMoment(context, source, database));
   }
   return results;
 }

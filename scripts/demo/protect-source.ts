@@ -3,6 +3,7 @@ import type { DemoSource } from './sources.js';
 
 export type DemoResult = {
   readonly title: string;
+  readonly databaseId: string;
   readonly backupId: string;
   readonly storedBytes: number;
   readonly seconds: number;
@@ -76,6 +77,7 @@ export async function protectSource(
 
   return {
     title: source.title,
+    databaseId: database.id,
     backupId: backup.id,
     storedBytes: backup.storedBytes ?? 0,
     seconds: (Date.parse(backup.completedAt) - Date.parse(backup.startedAt)) / 1000,

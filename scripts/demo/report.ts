@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import Table from 'cli-table3';
 import type { RunInfo } from '../../src/embedded/run-file.js';
 import type { DemoResult } from './protect-source.js';
+import type { MomentResult } from './recover-moment.js';
 
 /** The table at the end of the demo: one line per engine, with what was compared and how it was proven. */
 export function printResults(results: readonly DemoResult[]): void {
@@ -26,6 +27,30 @@ export function printResults(results: readonly DemoResult[]): void {
   console.log(`\n${table.toString()}`);
   console.log('Stored in:');
   for (const result of results) console.log(`  ${result.title}: ${result.place}`);
+}
+
+/** The second table: one line per engine, with the moment, what the source held around it, and what the recovery found. */
+export function printMoments(results: readonly MomentResult[]): void {
+  const table = new Table({
+    head: ['engine', 'moment', 'rows then', 'after', 'in source now', 'recovered as', 'found', 'rows', 'proof', 'time'],
+    colAligns: ['left', 'left', 'right', 'right', 'right', 'left', 'right', 'left', 'left', 'right'],
+    style: { head: [], border: [] },
+  });
+  for (const result of results) {
+    table.push([
+      result.title,
+      result.moment,
+      result.before,
+      `+${result.after}`,
+      result.left,
+      result.restoredName,
+      result.found,
+      result.exact ? 'exact' : 'DIFFERENT',
+      result.proof ?? 'none',
+      `${result.seconds.toFixed(1)} s`,
+    ]);
+  }
+  console.log(`\n${table.toString()}`);
 }
 
 export function printAddresses(run: RunInfo, home: string): void {

@@ -23,6 +23,12 @@ export type DemoSource = {
 
 const DATABASE = 'gazetteer';
 
+/**
+ * What a policy recommends beyond the settings that our servers have anyway: a slot must not fill the disk while the store is away. MySQL and
+ * MariaDB need no more: they write their log with whole rows, MySQL with GTIDs.
+ */
+const POSTGRESQL_SETTINGS = { max_slot_wal_keep_size: '1GB' };
+
 export type SourceOptions = {
   readonly config: Config;
   readonly home: string;
@@ -56,7 +62,12 @@ export async function startSources(options: SourceOptions): Promise<DemoSource[]
 }
 
 async function startSource(product: EngineProduct, { home, tables }: SourceOptions): Promise<DemoSource> {
-  const server = await startEngineServer({ product, dataDir: join(home, 'sources', product), durability: 'fast' });
+  const server = await startEngineServer({
+    product,
+    dataDir: join(home, 'sources', product),
+    durability: 'fast',
+    settings: product.startsWith('pg') ? POSTGRESQL_SETTINGS : {},
+  });
   try {
     const password = randomBytes(18).toString('base64url');
     if (server.engine === 'postgresql') await fillPostgresql(server, password, tables);
@@ -80,7 +91,8 @@ async function fillPostgresql(server: EngineServer, password: string, tables: re
   const client = new pg.Client({ ...admin, database: 'postgres' });
   await client.connect();
   try {
-    await client.query(`create role tidemark login createdb password '${password}'`);
+    // REPLICATION is what fulls and the log need, CREATEDB what a restore under another name needs.
+    await client.query(`create role tidemark login createdb replication password '${password}'`);
     await client.query(`create database ${DATABASE} owner tidemark`);
   } finally {
     await client.end();

@@ -16,6 +16,8 @@ export const mariadbBrand: Brand = {
   title: 'MariaDB',
   dumpProgram: 'mariadb-dump',
   clientProgram: 'mariadb',
+  logProgram: 'mariadb-binlog',
+  logServerIdOption: '--stop-never-slave-server-id',
   majorOf: (version) => {
     const match = /(\d+)\.(\d+)\.\d+-MariaDB/i.exec(version);
     return match ? `${match[1]}.${match[2]}` : null;

@@ -7,6 +7,9 @@ export type Brand = {
   readonly title: string;
   readonly dumpProgram: string;
   readonly clientProgram: string;
+  /** The program that receives the binary log, and its option for the id under which it registers as a replica. */
+  readonly logProgram: string;
+  readonly logServerIdOption: string;
   /** `9.7` of `9.7.4-2`; null when the server is of the other brand. */
   majorOf(version: string): string | null;
   /** Who the server is, as text (design section 1). */

@@ -21,6 +21,8 @@ export const mysqlBrand: Brand = {
   title: 'MySQL',
   dumpProgram: 'mysqldump',
   clientProgram: 'mysql',
+  logProgram: 'mysqlbinlog',
+  logServerIdOption: '--connection-server-id',
   majorOf: (version) => (/mariadb/i.test(version) ? null : (/^(\d+\.\d+)\./.exec(version)?.[1] ?? null)),
   identity: async (session) => `mysql:${await session.value('SELECT @@global.server_uuid')}`,
   position: async (session): Promise<LogPosition> => {

@@ -4,7 +4,7 @@ import { GtidSet } from '../binlog/gtid-set.js';
 import type { Brand } from '../brand.js';
 
 /** `binlog.000012` -> 12: names grow beyond six digits, so that their text does not order them. */
-const fileNumber = (name: string) => Number(/\.(\d+)$/.exec(name)?.[1] ?? 0);
+export const fileNumber = (name: string) => Number(/\.(\d+)$/.exec(name)?.[1] ?? 0);
 
 function compareFiles(a: LogPosition, b: LogPosition): number {
   const files = fileNumber(a.file ?? '') - fileNumber(b.file ?? '');
@@ -38,12 +38,15 @@ function entry(text: string): [string, bigint] {
   return [domain, number];
 }
 
+/** Negative when `a` lacks a transaction that `b` has. */
+export const compareGtids = (kind: Brand['kind'], a: LogPosition, b: LogPosition): number =>
+  (kind === 'mysql' ? compareSets : compareMariadb)(a.gtidSet ?? '', b.gtidSet ?? '');
+
 /**
- * See ChainEngine.comparePositions. By GTIDs where both have them: they mean the same on every server. Files and offsets decide otherwise,
- * and between positions with the same GTIDs (a file's end, a statement that is not logged as a transaction).
+ * See ChainEngine.comparePositions. By file and offset, which order everything that one server writes: a transaction whose record stands in
+ * the log is not yet among the executed GTIDs. By GTIDs where a role could not see file and offset.
  */
 export function comparePositions(kind: Brand['kind'], a: LogPosition, b: LogPosition): number {
-  const compare = kind === 'mysql' ? compareSets : compareMariadb;
-  const order = a.gtidSet === undefined || b.gtidSet === undefined ? 0 : compare(a.gtidSet, b.gtidSet);
-  return order !== 0 || a.file === undefined || b.file === undefined ? order : compareFiles(a, b);
+  if (a.file !== undefined && b.file !== undefined) return compareFiles(a, b);
+  return compareGtids(kind, a, b);
 }

@@ -71,6 +71,10 @@ type Open = {
 export class BinlogScanner {
   /** Everything before it is whole transactions and events between them. */
   lastCompleteEnd = 0;
+  /** Everything before it is whole events. */
+  lastEventEnd = 0;
+  /** The file's last event was read: it was rotated away, or its server went down in order. */
+  ended = false;
   /** What was executed before the file: MySQL a GTID set, MariaDB a list with each server's last transaction. Null until it was read. */
   previous: string | null = null;
   /** MariaDB: the same as a list. */
@@ -93,6 +97,7 @@ export class BinlogScanner {
     this.options = options;
     this.offset = options.resume?.offset ?? 0;
     this.lastCompleteEnd = this.offset;
+    this.lastEventEnd = this.offset;
     this.checksums = options.resume?.checksums ?? null;
     this.need = this.offset === 0 ? MAGIC.length : HEADER_BYTES;
   }
@@ -129,6 +134,7 @@ export class BinlogScanner {
       if (!this.head.equals(MAGIC)) this.fail('this is no binary log');
       this.offset = MAGIC.length;
       this.lastCompleteEnd = this.offset;
+      this.lastEventEnd = this.offset;
       this.expectHeader();
       return;
     }
@@ -164,6 +170,7 @@ export class BinlogScanner {
     if (header.type === eventTypes.formatDescription) this.checksums = readChecksumFlag(whole);
     const body = whole.length === 0 ? whole : whole.subarray(0, whole.length - (this.checksums ? 4 : 0));
     this.event(header, body, start);
+    this.lastEventEnd = this.offset;
     if (this.open === null) this.lastCompleteEnd = this.offset;
   }
 
@@ -171,6 +178,10 @@ export class BinlogScanner {
     switch (header.type) {
       case eventTypes.rotate:
         this.nextFile = readRotate(body);
+        this.ended = true;
+        return;
+      case eventTypes.stop:
+        this.ended = true;
         return;
       case eventTypes.previousGtids:
         this.previous = readPreviousGtids(body).toString();

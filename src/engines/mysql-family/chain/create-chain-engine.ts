@@ -1,7 +1,10 @@
 import { TidemarkError } from '../../../domain/errors.js';
 import type { ChainEngine } from '../../chain-engine.js';
 import { comparePositions } from '../archive/compare-positions.js';
+import { configureArchive } from '../archive/configure-archive.js';
+import { openFollower } from '../archive/open-follower.js';
 import { readLogEnd } from '../archive/read-log-end.js';
+import { releaseArchive } from '../archive/release-archive.js';
 import type { Brand } from '../brand.js';
 import { inspectServer } from './inspect-server.js';
 import { openFull } from './open-full.js';
@@ -14,19 +17,13 @@ export function createFamilyChainEngine(brand: Brand): ChainEngine {
     kind: brand.kind,
     incrementalKind: () => 'log',
     inspectServer: (connection, context, wish) => inspectServer(brand, connection, context, wish),
-    // The server keeps its log by its own rules: there is nothing to make, and nothing to take back.
-    configureArchive: async (connection, context) => ({
-      position: (await readLogEnd(brand, connection, context)).position,
-      findings: [],
-    }),
-    releaseArchive: async () => {},
+    configureArchive: (connection, context) => configureArchive(brand, connection, context),
+    releaseArchive,
     openFull: (connection, context, options) => openFull(brand, connection, context, options),
     openIncremental: async () => {
       throw new TidemarkError('not_supported', `An incremental of ${brand.title} is its log since the parent.`);
     },
-    openFollower: async () => {
-      throw new TidemarkError('not_supported', `This build does not follow the log of ${brand.title}.`);
-    },
+    openFollower: (connection, context, options) => openFollower(brand, connection, context, options),
     readLogEnd: (connection, context) => readLogEnd(brand, connection, context),
     comparePositions: (a, b) => comparePositions(brand.kind, a, b),
     recover: (context, options) => recover(brand, context, options),

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
+import type { Child } from '../../platform/spawn-child.js';
+
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5_000;
+/** A receiver that ran this long was well: the next failure is a new one. */
+const WELL_AFTER_MS = 10_000;
+const SPOOL_LOOK_MS = 100;
+
+/** Once the log stored so far cannot be continued; made into an error when the last byte that is there was handed out. */
+export type Interruption = 'removed' | 'other_history';
+
+export type LogReceiverOptions = {
+  readonly signal: AbortSignal;
+  /** Runs before each start of the program: is it the same server, and are its log and the spool ready? */
+  readonly beforeStart: () => Promise<void>;
+  /** Starts the program; `cleanUp` runs when it has ended. */
+  readonly launch: () => Promise<{ readonly child: Child; cleanUp(): Promise<void> }>;
+  /** Why nothing more can be received for now, in words; null when there is room. `wasFull`: what the last look said. */
+  readonly findFull: (wasFull: boolean) => Promise<string | null>;
+  /** The reason out of all that the program said. */
+  readonly lastError: (stderr: string) => string;
+  readonly interruptionIn: (stderr: string) => Interruption | null;
+  /** The program says that the log cannot be continued, in its words. Nothing is started any more. */
+  readonly onInterrupted: (how: Interruption, words: string) => Promise<void>;
+  /** `beforeStart` failed for good. */
+  readonly onFailed: (error: TidemarkError) => void;
+};
+
+/** Errors of the way to the source that go away by themselves, or once a person has mended something; following goes on then. */
+function mayPass(error: unknown): error is TidemarkError {
+  return isTidemarkError(error) && error.code !== 'log_gap' && error.code !== 'server_identity_changed';
+}
+
+/** Keeps one program running that receives a server's log into the spool, until `stop`; starts it again after each end of whatever kind. */
+export class LogReceiver {
+  private readonly options: LogReceiverOptions;
+  private child: Child | null = null;
+  private readonly stopping = new AbortController();
+  private finished: Promise<void> = Promise.resolve();
+  private words: string | null = 'The receiver has not started yet.';
+  private full = false;
+  /** Rises with each start: what was known of the former run's bytes has to be looked at again. */
+  generation = 0;
+
+  constructor(options: LogReceiverOptions) {
+    this.options = options;
+  }
+
+  start(): void {
+    this.finished = this.run();
+  }
+
+  get running(): boolean {
+    return this.child !== null;
+  }
+
+  /** Why it does not receive, or null. */
+  get message(): string | null {
+    return this.words;
+  }
+
+  /** Ends the program, which is started again: for a connection over which nothing comes any more. */
+  async restart(): Promise<void> {
+    await this.child?.kill();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.child?.kill();
+    await this.finished;
+  }
+
+  private get stopped(): boolean {
+    return this.stopping.signal.aborted || this.options.signal.aborted;
+  }
+
+  private async run(): Promise<void> {
+    let pause = FIRST_PAUSE_MS;
+    while (!this.stopped) {
+      const begun = Date.now();
+      try {
+        if (await this.isFull()) {
+          await this.rest(SPOOL_LOOK_MS);
+          continue;
+        }
+        await this.options.beforeStart();
+        if (this.stopped) return;
+        if (await this.receive()) return;
+      } catch (error) {
+        if (!mayPass(error)) {
+          this.options.onFailed(
+            isTidemarkError(error)
+              ? error
+              : new TidemarkError('internal', 'Receiving the log failed unexpectedly.', {}, { cause: error }),
+          );
+          return;
+        }
+        this.words = error.message;
+      }
+      if (this.full) continue;
+      if (Date.now() - begun > WELL_AFTER_MS) pause = FIRST_PAUSE_MS;
+      await this.rest(pause);
+      pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+    }
+  }
+
+  private async rest(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => {});
+  }
+
+  /** Runs the program once; true when it must not be started again. */
+  private async receive(): Promise<boolean> {
+    const { launch, lastError, interruptionIn, onInterrupted } = this.options;
+    const { child, cleanUp } = await launch();
+    try {
+      this.child = child;
+      this.generation += 1;
+      this.words = null;
+      const watch = setInterval(() => void this.endWhenFull(child), SPOOL_LOOK_MS);
+      // A stop that came while it was being launched found no child to end.
+      if (this.stopped) await child.kill();
+      const exit = await child.exited.finally(() => clearInterval(watch));
+      this.child = null;
+      if (this.stopped || this.full) return false;
+      const said = lastError(exit.stderr);
+      this.words = `The receiver ended (${exit.signal ?? `exit code ${exit.code}`}): ${said}`;
+      const how = interruptionIn(exit.stderr);
+      if (how === null) return false;
+      await onInterrupted(how, said);
+      return true;
+    } finally {
+      this.child = null;
+      await cleanUp();
+    }
+  }
+
+  private async endWhenFull(child: Child): Promise<void> {
+    if (!this.full && (await this.isFull())) await child.kill();
+  }
+
+  private async isFull(): Promise<boolean> {
+    const words = await this.options.findFull(this.full);
+    this.full = words !== null;
+    if (words !== null) this.words = words;
+    return this.full;
+  }
+}

@@ -96,6 +96,16 @@ export async function findDatabaseReferences(queries: CatalogQueries, id: string
   const active = { in: ['pending', 'in_progress'] };
   // One after the other: they share the connection of the transaction.
   const attachments = await queries.attachment.findMany({ where: { activeKey: id }, select: { id: true } });
+  // A replica that was promoted is where a log is archived from.
+  const chains = await queries.chain.findMany({
+    where: {
+      sourceDatabaseId: id,
+      archiveWanted: true,
+      endedAt: null,
+      attachments: { some: { activeKey: { not: null } }, none: { activeKey: id } },
+    },
+    select: { id: true },
+  });
   const plans = await queries.plan.findMany({
     where: { databaseId: id, deletedAt: null },
     select: { id: true },
@@ -124,5 +134,5 @@ export async function findDatabaseReferences(queries: CatalogQueries, id: string
     select: { id: true },
     take: 100,
   });
-  return [...attachments, ...plans, ...replicas, ...backups, ...restores].map((row) => row.id);
+  return [...attachments, ...chains, ...plans, ...replicas, ...backups, ...restores].map((row) => row.id);
 }

@@ -1,13 +1,14 @@
 import { recordAudit } from '../catalog/audit-events.js';
 import { findDatabaseReferences, lockDatabase, markDatabaseDeleted } from '../catalog/databases.js';
+import { handOverHeldLog } from '../catalog/runs/cleanup-run.js';
 import { deleteSecret } from '../catalog/secrets.js';
 import type { Principal, UsecaseContext } from './context.js';
 import { requireDatabase } from './get-database.js';
 import { stillReferenced } from './shared/refusals.js';
 
 /**
- * Forgets a database and its password. Its backups stay in the history and can be restored elsewhere. Throws `still_referenced`
- * naming plans, replicas and runs that need it.
+ * Forgets a database and its password. Its backups stay in the history and can be restored elsewhere. What an archive holds on
+ * a replica becomes a clean-up. Throws `still_referenced` naming plans, replicas and runs that need it.
  */
 export async function deleteDatabase(
   context: UsecaseContext,
@@ -20,7 +21,7 @@ export async function deleteDatabase(
     const references = await findDatabaseReferences(tx, row.id);
     if (references.length > 0) throw stillReferenced('database', row.id, references);
     await markDatabaseDeleted(tx, row.id);
-    await deleteSecret(tx, row.secretId);
+    if (!(await handOverHeldLog(tx, row))) await deleteSecret(tx, row.secretId);
     await recordAudit(tx, principal, 'database.deleted', row.id, { name: row.name });
   });
 }

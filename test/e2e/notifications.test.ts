@@ -14,13 +14,15 @@ import type { EmbeddedMail } from '../../src/embedded/start-mail-sink.js';
 import { defineMailSink } from '../../src/embedded/start-mail-sink.js';
 import { sealText, secretContext } from '../../src/keys/seal.js';
 import { sendMail } from '../../src/notify/send-mail.js';
+import { createDatabase } from '../../src/usecases/create-database.js';
+import { deleteDatabase } from '../../src/usecases/delete-database.js';
 import { reconcileOnce } from '../../src/usecases/reconcile.js';
 import { activityDeps } from '../support/activity-deps.js';
 import { addPolicyRow } from '../support/chain-rows.js';
 import { uniqueName, useEngine } from '../support/engine-servers.js';
 import { useRunStack } from '../support/run-stack.js';
 import { until } from '../support/until.js';
-import { registerDestination } from '../support/usecase-stack.js';
+import { registerDatabase, registerDestination } from '../support/usecase-stack.js';
 
 describe('mail about events', () => {
   const stack = useRunStack();
@@ -205,6 +207,68 @@ describe('a clean-up of a source', () => {
     const done = await stack.catalog.prisma.sourceCleanup.findUniqueOrThrow({ where: { id } });
     expect(done.doneAt).not.toBeNull();
     expect(await tryOnce(id)).toEqual({ done: true });
+  });
+
+  it('leaves alone a slot that is in use again because the database was attached anew', async () => {
+    const slot = uniqueName('tidemark');
+    await server.query(`select pg_create_physical_replication_slot('${slot}')`);
+    const { prisma } = stack.catalog;
+    const { id, policyId } = await addCleanup(slot, server.adminPassword);
+    const { host, port } = server;
+    const database = await registerDatabase(stack.context, stack.admin);
+    await prisma.database.update({ where: { id: database.id }, data: { host, port } });
+    const serverId = newId('server');
+    await prisma.server.create({
+      data: { id: serverId, engine: server.engine, identity: serverId, version: '17', major: '17' },
+    });
+    const chainId = newId('chain');
+    await prisma.chain.create({ data: { id: chainId, policyId, serverId, slotName: slot, archiveWanted: true } });
+    const attachment = { id: newId('attachment'), policyId, databaseId: database.id, chainId };
+    await prisma.attachment.create({ data: { ...attachment, activeKey: database.id } });
+    expect(await tryOnce(id)).toEqual({ done: true });
+    expect(await slots(slot)).toHaveLength(1);
+    await prisma.attachment.update({ where: { id: attachment.id }, data: { activeKey: null } });
+    const again = await addCleanup(slot, server.adminPassword);
+    expect(await tryOnce(again.id)).toEqual({ done: true });
+    expect(await slots(slot)).toEqual([]);
+  });
+
+  it('takes over a replica that is forgotten while an archive holds its log, credentials and all', async () => {
+    const { context, admin } = stack;
+    const { prisma } = stack.catalog;
+    const slot = uniqueName('tidemark');
+    const { id: destinationId } = await registerDestination(context, admin, uniqueName('store'));
+    const policyId = await addPolicyRow(context, admin, { destinationId });
+    const primary = await registerDatabase(context, admin);
+    const replica = await createDatabase(context, admin, {
+      name: 'replica',
+      engine: 'postgresql',
+      ...{ host: server.host, port: server.port, username: server.adminUser, password: server.adminPassword },
+      database: 'postgres',
+      primaryId: primary.id,
+    });
+    const serverId = newId('server');
+    await prisma.server.create({
+      data: { id: serverId, engine: server.engine, identity: serverId, version: '17', major: '17' },
+    });
+    const chainId = newId('chain');
+    const wanted = { archiveWanted: true, sourceDatabaseId: replica.id };
+    await prisma.chain.create({ data: { id: chainId, policyId, serverId, slotName: slot, ...wanted } });
+    const attachment = { id: newId('attachment'), policyId, databaseId: primary.id, chainId };
+    await prisma.attachment.create({ data: { ...attachment, activeKey: primary.id } });
+    await server.query(`select pg_create_physical_replication_slot('${slot}')`);
+
+    // It was promoted, and the log is archived from it.
+    await expect(deleteDatabase(context, admin, { databaseId: replica.id })).rejects.toMatchObject({
+      code: 'still_referenced',
+      details: { references: [chainId] },
+    });
+    await prisma.chain.update({ where: { id: chainId }, data: { sourceDatabaseId: primary.id } });
+    await deleteDatabase(context, admin, { databaseId: replica.id });
+    const cleanup = await prisma.sourceCleanup.findFirstOrThrow({ where: { databaseId: replica.id } });
+    expect(await tryOnce(cleanup.id)).toEqual({ done: true });
+    expect(await slots(slot)).toEqual([]);
+    expect(await prisma.secret.findUnique({ where: { id: cleanup.secretId } })).toBeNull();
   });
 
   it('that does not come about stays, with its reason, and is told once however often it is tried', async () => {

@@ -232,7 +232,8 @@ class Watch {
     if (engine.holdLog === undefined || this.stored === null) return;
     // What a replaced follower made there would be released by nobody.
     await assertHoldsArchive(deps.catalog, chain.id, token);
-    for (const replica of replicasOf(chain)) {
+    // Read anew: on one that was forgotten meanwhile nothing must be held again.
+    for (const replica of replicasOf(await readArchiveRun(deps.catalog, chain.id))) {
       if (replica.id === database.id) continue;
       const connection = await connectionOf(deps, replica);
       await engine.holdLog(connection, engineContext(deps, step), { slot: chain.slotName, position: this.stored });

@@ -1,5 +1,5 @@
 import type { CleanupRun } from '../../catalog/runs/cleanup-run.js';
-import { markCleanedUp, noteCleanupFailed, readCleanup } from '../../catalog/runs/cleanup-run.js';
+import { isWantedAgain, markCleanedUp, noteCleanupFailed, readCleanup } from '../../catalog/runs/cleanup-run.js';
 import { noteEvent } from '../../catalog/runs/note-event.js';
 import type { EngineKind } from '../../domain/engine-kinds.js';
 import { toRecordedError } from '../../domain/errors.js';
@@ -17,7 +17,8 @@ export function cleanUpSource(deps: ActivityDeps): Activities['cleanUpSource'] {
     runStep(deps, 'clean-up-source', async (step) => {
       const cleanup = await readCleanup(deps.catalog, cleanupId);
       if (cleanup === null) return { done: true };
-      const failure = await release(deps, step, cleanup);
+      // Attached anew since: the archive uses the slot, and would lose what it has not stored yet.
+      const failure = (await isWantedAgain(deps.catalog, cleanup)) ? null : await release(deps, step, cleanup);
       if (failure === null) {
         await markCleanedUp(deps.catalog, cleanup);
         return { done: true };

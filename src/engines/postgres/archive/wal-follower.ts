@@ -168,9 +168,15 @@ export class WalFollower implements LogFollower {
 
   private async advanceSlot(session: Session, to: bigint): Promise<void> {
     const { slot } = this.parts.options;
-    // Never made anew here: whoever released the source wants none, and one that the server dropped is missed by the receiver's next start.
     const held = await readSlot(session, slot);
-    if (held === null || held.lost || held.restartLsn === null || parseLsn(held.restartLsn) >= to) return;
+    if (!held?.restartLsn || held.lost) {
+      // Dropped by the server's hard limit, or by a person: nothing of what is to come may be lost as well. Whether something is missing
+      // already, the receiver finds out.
+      await this.parts.options.assertMayHold?.();
+      await ensureHoldingSlot(session, slot);
+      return;
+    }
+    if (parseLsn(held.restartLsn) >= to) return;
     await session.run(
       `SELECT pg_catalog.pg_replication_slot_advance(${quoteText(slot)}, ${quoteText(formatLsn(to))}::pg_lsn)`,
     );

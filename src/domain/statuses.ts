@@ -41,6 +41,7 @@ export const notificationEvents = [
   'policy_paused',
   'policy_reactivated',
   'pitr_gap',
+  'archive_stalled',
   'source_changed',
   'cleanup_pending',
   'retention_refused',

@@ -32,6 +32,7 @@ import { chooseSource, replicasOf } from './choose-source.js';
 import { claimSpool } from './claim-spool.js';
 import { dropSuperseded } from './drop-superseded.js';
 import { noteSourceChange } from './note-gap.js';
+import { noteStall } from './note-stall.js';
 import { rowOf } from './slice-row.js';
 
 /** A follower ends by itself after this long, so that the workflow can begin a new history. */
@@ -41,7 +42,7 @@ const SPOOL_LIMIT = 4 * 1024 ** 3;
 /** A receiver that does not reach the source for this long is shown as an error; where there are replicas, one may have been promoted. */
 const SILENT_MS = 20_000;
 const SWITCH_MS = 60_000;
-/** How often superseded slices are looked for, and replicas are told what is stored. */
+/** How often superseded slices are looked for; and replicas are told what is stored, people that nothing is. */
 const TIDY_MS = 5 * 60_000;
 const HOLD_MS = 60_000;
 
@@ -129,10 +130,7 @@ async function readStored(work: Following): Promise<Stored> {
   }
   const last = unnoted.at(-1) ?? noted ?? null;
   const smallRows = await findSmallSlices(catalog, chain.id, epoch, LARGE_SLICE);
-  const small = await readRecords(
-    store,
-    smallRows.map((slice) => slice.recordKey),
-  );
+  const small = await readSmall(work, smallRows);
   if (last === null) return { last, small, resume: null };
   const ofFile = await findSlicesOfFile(catalog, chain.id, epoch, last.record.file);
   const fileBefore = await findFileBefore(catalog, chain.id, epoch, last.record.file, last.record.seq);
@@ -144,6 +142,23 @@ async function readStored(work: Following): Promise<Stored> {
     before: await readRecords(store, keysOfRows(before)),
   });
   return { last, small, resume };
+}
+
+/** Only for putting them together: a damaged slice of long ago, which a restore will name, must not keep the log of today from being stored. */
+async function readSmall(
+  { deps, chain, store }: Following,
+  rows: readonly { readonly recordKey: string }[],
+): Promise<StoredSlice[]> {
+  try {
+    return await readRecords(
+      store,
+      rows.map((slice) => slice.recordKey),
+    );
+  } catch (error) {
+    if (!isTidemarkError(error) || !/^(object|manifest)_/.test(error.code)) throw error;
+    deps.logger.warn({ err: error, chainId: chain.id }, 'small slices are not put together');
+    return [];
+  }
 }
 
 async function followUntilEnd(
@@ -189,6 +204,7 @@ class Watch {
   private connectedAt = Date.now();
   private readonly tidy: Chore;
   private readonly hold: Chore;
+  private readonly stall: Chore;
   private readonly work: Following;
 
   constructor(work: Following, source: ArchiveSource) {
@@ -197,6 +213,7 @@ class Watch {
     this.tidy = new Chore(work, TIDY_MS, 'replaced slices stay for now', () =>
       dropSuperseded(deps, chain.id, { destination: store.place.destination, signal: store.signal }),
     );
+    this.stall = new Chore(work, HOLD_MS, 'a stall was not told', () => noteStall(deps, chain.id));
     this.hold = new Chore(work, HOLD_MS, 'a replica does not hold its log', () => this.holdReplicas(source));
   }
 
@@ -204,6 +221,7 @@ class Watch {
     const now = Date.now();
     this.tidy.look(now);
     this.hold.look(now);
+    this.stall.look(now);
     if (state.connected) this.connectedAt = now;
     const silent = now - this.connectedAt;
     if (state.connected) await this.show('following', null);

@@ -21,6 +21,7 @@ const subjects: Record<NotificationEvent, string> = {
   policy_paused: 'Policy paused',
   policy_reactivated: 'Policy active again',
   pitr_gap: 'Gap in the log archive',
+  archive_stalled: 'The log archive stands still',
   source_changed: 'Backups are read from another server',
   cleanup_pending: 'Something of ours is left on a server',
   retention_refused: 'Retention could not delete',

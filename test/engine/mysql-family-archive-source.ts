@@ -10,6 +10,7 @@ import type { FolderArchive } from '../support/archive-to-folder.js';
 import { archiveToFolder } from '../support/archive-to-folder.js';
 import type { TestEngine } from '../support/engine-servers.js';
 import { uniqueName, usePrivateEngine } from '../support/engine-servers.js';
+import { until } from '../support/until.js';
 import { useContext } from './contract-support.js';
 import type { FamilyProduct } from './mysql-family-chain-support.js';
 import { brandOf } from './mysql-family-chain-support.js';
@@ -58,6 +59,10 @@ export function useSource(product: FamilyProduct) {
     database: 'shop',
     tls: null,
   });
+  const files = () =>
+    readdirSync(server.engineDataDir)
+      .filter((name) => /^binlog\.\d+$/.test(name))
+      .sort();
   return {
     server,
     context,
@@ -81,7 +86,16 @@ export function useSource(product: FamilyProduct) {
         await server.query(Array.from({ length: Math.min(left, 100) }, () => insert).join('; '));
     },
     rotate: () => server.query('FLUSH BINARY LOGS'),
-    files: () => readdirSync(server.engineDataDir).filter((name) => /^binlog\.\d+$/.test(name)),
+    /** Removes all log files but the newest, which is answered. The server spares a file that a thread of a lost receiver still reads. */
+    purge: async (): Promise<string> => {
+      if (product === 'mariadb') await server.query('SET GLOBAL slave_connections_needed_for_purge = 0');
+      const newest = files().at(-1) ?? '';
+      await until(async () => {
+        await server.query(`PURGE BINARY LOGS TO '${newest}'`);
+        return files()[0] === newest;
+      }, 'the old files to be removed');
+      return newest;
+    },
   };
 }
 

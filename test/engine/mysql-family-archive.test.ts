@@ -28,7 +28,10 @@ for (const product of familyProducts) {
       const run = await source.follow(archive);
       await source.fill(200);
       await source.rotate();
-      await source.fill(1, 20_000_000);
+      // More than one chunk carries: two events of one transaction, and where the server takes it, one event.
+      const large = "INSERT INTO shop.written (n, filling) VALUES (2, REPEAT('z', 10000000))";
+      await server.query(`START TRANSACTION; ${large}; ${large}; COMMIT`);
+      if (product === 'mysql') await source.fill(1, 20_000_000);
       await source.fill(10);
       await source.rotate();
       await source.fill(10);
@@ -140,7 +143,7 @@ for (const product of familyProducts) {
       await source.fill(30);
       await until(() => spooled(archive.spoolDir).length > 1, 'two files in the spool');
       await follower.close();
-      await server.query(`PURGE BINARY LOGS TO '${source.files().sort().at(-1)}'`);
+      await source.purge();
       const second = await source.follow(archive);
       await second.catchUp();
       await second.stop();
@@ -238,8 +241,7 @@ for (const product of familyProducts) {
       await source.fill(7);
       await source.rotate();
       await source.fill(3);
-      const newest = source.files().sort().at(-1);
-      await server.query(`PURGE BINARY LOGS TO '${newest}'`);
+      const newest = await source.purge();
       rmSync(archive.spoolDir, { recursive: true, force: true });
       const failure = await gapOf(await source.follow(archive));
       expect(failure.details.gap?.from).toEqual(run.position());

@@ -7,7 +7,8 @@ import type { Brand } from '../brand.js';
 export function requireLogProgram(brand: Brand, major: string, toolRoots: readonly string[]): Promise<Tools> {
   return requireTools({
     brand: brand.kind,
-    programs: [brand.logProgram],
+    // The client is asked for its version: MariaDB 10.11's own program for the log only knows that of its format.
+    programs: [brand.clientProgram, brand.logProgram],
     accept: (version) => version.startsWith(`${major}.`),
     toolRoots,
     what: `${brand.title} ${major} program for the binary log`,

@@ -32,9 +32,11 @@ const WORKFLOW_CONTRACT = 'src/workflows/(names|messages|activity-types)\\.ts$';
 /** The commands that start the service, and those that read a destination without it, reach further than the rest of src/cli. */
 const COMMANDS = {
   'up|serve|worker|start-[a-z-]+': ['api', 'workers', 'embedded', 'usecases', 'catalog', 'keys'],
-  'admin|keys': ['catalog', 'keys', 'usecases', 'embedded'],
+  'admin|keys|open-session': ['catalog', 'keys', 'usecases', 'embedded'],
   'doctor|doctor-[a-z]+': ['usecases', 'workflows/contract'],
-  'extract|import|extract-[a-z-]+': ['storage', 'keys', 'engines', 'recovery'],
+  'extract|extract-[a-z-]+': ['storage', 'keys', 'engines', 'recovery'],
+  // It ends in a catalog.
+  import: ['storage', 'keys', 'engines', 'recovery', 'usecases'],
 };
 
 const layerPath = (layer) => {

@@ -2,9 +2,9 @@ import type { BackupRun } from '../catalog/runs/backup-run.js';
 import { completeBackup } from '../catalog/runs/backup-run.js';
 import { isTidemarkError } from '../domain/errors.js';
 import type { Destination } from '../storage/destination.js';
-import { backupOwner, manifestKey } from '../storage/layout.js';
+import { backupOwner } from '../storage/layout.js';
 import type { Manifest } from '../storage/manifest.js';
-import { manifestOwner } from '../storage/manifest.js';
+import { factsOf, sizesOf } from '../storage/manifest-facts.js';
 import { readManifest } from '../storage/read-manifest.js';
 import { verifyArtifacts, verifySizes } from '../storage/verify-artifact.js';
 import type { BackupSummary } from '../workflows/activity-types.js';
@@ -64,32 +64,11 @@ export async function recordPublished(
   databaseBytes: number | null,
   from: 'in_progress' | 'failed' = 'in_progress',
 ): Promise<void> {
-  const { bytes, storedBytes } = sizesOf(manifest);
+  const { content, ...facts } = factsOf(manifest);
   const published = {
+    ...facts,
     attemptId: manifest.attemptId,
-    bytes,
-    storedBytes,
-    position: manifest.endPosition,
-    serverVersion: manifest.source.version,
-    content:
-      manifest.fingerprint === null
-        ? null
-        : {
-            tables: manifest.fingerprint.tables,
-            rows: manifest.fingerprint.rows,
-            ...(databaseBytes === null ? {} : { databaseBytes }),
-          },
-    fingerprintUnavailable: manifest.fingerprintUnavailable,
-    manifestKey: manifestKey(manifestOwner(manifest), manifest.backupId),
-    takenAt: new Date(manifest.takenAt),
-    chain:
-      manifest.chain === undefined
-        ? null
-        : {
-            parentId: manifest.parentId,
-            startPosition: manifest.startPosition,
-            epoch: manifest.chain.epoch,
-          },
+    content: content === null || databaseBytes === null ? content : { ...content, databaseBytes },
   };
   await completeBackup(deps.catalog, manifest.backupId, token, published, from);
 }
@@ -102,15 +81,4 @@ export function summaryOf(manifest: Manifest, destination: Destination, adopted:
     location: destination.location,
     adopted,
   };
-}
-
-/** Plain bytes of the dump or copy itself; stored bytes of everything. */
-function sizesOf(manifest: Manifest): { bytes: number; storedBytes: number } {
-  let bytes = 0;
-  let storedBytes = 0;
-  for (const artifact of manifest.artifacts) {
-    if (artifact.role === 'dump' || artifact.role === 'base') bytes += artifact.bytes;
-    for (const object of artifact.objects) storedBytes += object.storedBytes;
-  }
-  return { bytes, storedBytes };
 }

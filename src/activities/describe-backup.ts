@@ -32,6 +32,7 @@ export function describeAttempt(
     databaseId: run.databaseId,
     planId: run.planId,
     label: run.label,
+    about: { trigger: run.trigger, databaseName: run.database.name, planName: run.plan?.name ?? null },
     source: { ...server, host: connection.host, port: connection.port, database: connection.database },
     toolVersion: `tidemark ${deps.options.version}`,
     startedAt: startedAt.toISOString(),

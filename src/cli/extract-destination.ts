@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { Command } from 'commander';
 import { z } from 'zod';
 import { TidemarkError } from '../domain/errors.js';
 import type { DestinationConfig } from '../storage/destination.js';
@@ -11,17 +12,37 @@ const credentialsSchema = z.object({
   region: z.string().optional(),
 });
 
+/** What commands take that read a destination by its place. */
 export type DestinationOptions = {
   /** `s3://bucket/prefix` or a folder. */
-  readonly from: string;
-  readonly credentials: string | undefined;
-  readonly endpoint: string | undefined;
-  readonly region: string | undefined;
+  from: string;
+  credentials?: string;
+  endpoint?: string;
+  region?: string;
   /** `bucket.host` addresses instead of `host/bucket`. */
-  readonly virtualHosted: boolean;
+  virtualHosted?: boolean;
+  masterKey?: string;
+  wrappingKey?: string[];
 };
 
-/** Where to read from, by the options of `tidemark extract`. Credentials come from a file: arguments can be read by every user of the machine. */
+export function withDestinationOptions(command: Command): Command {
+  return command
+    .requiredOption('--from <place>', 's3://bucket/prefix, or the folder of a directory destination')
+    .option('--credentials <file>', 'JSON file with accessKeyId and secretAccessKey of an S3 store')
+    .option('--endpoint <url>', 'address of an S3 store that is not AWS')
+    .option('--region <name>', 'region of the bucket (default: us-east-1)')
+    .option('--virtual-hosted', 'address the bucket as bucket.host instead of host/bucket')
+    .option(
+      '--master-key <file>',
+      'file with the master key (default: TIDEMARK_MASTER_KEY, then TIDEMARK_HOME/master.key)',
+    )
+    .option('--wrapping-key <file>', 'a key exported by `tidemark keys export`; may be repeated', append);
+}
+
+/** Without a default: the help would show it as `[]`. */
+const append = (value: string, earlier: readonly string[] = []) => [...earlier, value];
+
+/** Where to read from, by those options. Credentials come from a file: arguments can be read by every user of the machine. */
 export function parseDestination(options: DestinationOptions): DestinationConfig {
   const match = /^s3:\/\/([^/]+)\/?(.*)$/.exec(options.from);
   if (!match?.[1]) return { type: 'directory', path: resolve(options.from), prefix: '' };
@@ -41,7 +62,7 @@ export function parseDestination(options: DestinationOptions): DestinationConfig
     prefix: match[2] ?? '',
     accessKeyId: credentials.accessKeyId,
     secretAccessKey: credentials.secretAccessKey,
-    forcePathStyle: !options.virtualHosted,
+    forcePathStyle: options.virtualHosted !== true,
   };
 }
 

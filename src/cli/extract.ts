@@ -11,18 +11,12 @@ import type { Manifest } from '../storage/manifest.js';
 import { openDestination } from '../storage/open-destination.js';
 import type { VerifiedManifest } from '../storage/read-manifest.js';
 import { readManifest } from '../storage/read-manifest.js';
-import { parseDestination } from './extract-destination.js';
+import type { DestinationOptions } from './extract-destination.js';
+import { parseDestination, withDestinationOptions } from './extract-destination.js';
 import { collectKeys, extractKeyOpener } from './extract-keys.js';
 import { extractPoint, parsePoint } from './extract-point.js';
 
-type Options = {
-  from: string;
-  credentials?: string;
-  endpoint?: string;
-  region?: string;
-  virtualHosted?: boolean;
-  masterKey?: string;
-  wrappingKey?: string[];
+type Options = DestinationOptions & {
   backup?: string;
   database?: string;
   databaseServer?: string;
@@ -39,19 +33,10 @@ type Options = {
 
 /** `tidemark extract`: from a destination and a key to the engine's own files, without the service and without its catalog. */
 export function registerExtract(program: Command): void {
-  program
+  const command = program
     .command('extract')
-    .description("Turn a stored backup into the engine's own files, with the destination and a key alone")
-    .requiredOption('--from <place>', 's3://bucket/prefix, or the folder of a directory destination')
-    .option('--credentials <file>', 'JSON file with accessKeyId and secretAccessKey of an S3 store')
-    .option('--endpoint <url>', 'address of an S3 store that is not AWS')
-    .option('--region <name>', 'region of the bucket (default: us-east-1)')
-    .option('--virtual-hosted', 'address the bucket as bucket.host instead of host/bucket')
-    .option(
-      '--master-key <file>',
-      'file with the master key (default: TIDEMARK_MASTER_KEY, then TIDEMARK_HOME/master.key)',
-    )
-    .option('--wrapping-key <file>', 'a key exported by `tidemark keys export`; may be repeated', append)
+    .description("Turn a stored backup into the engine's own files, with the destination and a key alone");
+  withDestinationOptions(command)
     .option('--backup <id>', 'the backup to extract; without it the backups found are listed')
     .option('--database <id>', 'only backups of this database')
     .option('--database-server <id>', 'the server whose files to write, for --time, --position or --latest')
@@ -67,9 +52,6 @@ export function registerExtract(program: Command): void {
     .action(runExtract);
 }
 
-/** Without a default: the help would show it as `[]`. */
-const append = (value: string, earlier: readonly string[] = []) => [...earlier, value];
-
 async function runExtract(options: Options): Promise<void> {
   const { home, masterKey, install } = loadConfig();
   const keys = collectKeys({
@@ -78,13 +60,7 @@ async function runExtract(options: Options): Promise<void> {
     fromEnv: masterKey,
     home,
   });
-  const config = parseDestination({
-    from: options.from,
-    credentials: options.credentials,
-    endpoint: options.endpoint,
-    region: options.region,
-    virtualHosted: options.virtualHosted ?? false,
-  });
+  const config = parseDestination(options);
   const interrupt = new AbortController();
   const onSignal = () => interrupt.abort(new TidemarkError('cancelled', 'Interrupted; nothing half-written was left.'));
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);

@@ -1,31 +1,17 @@
 import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { findFirstAdmin } from '../catalog/accounts/users.js';
 import { recordAudit } from '../catalog/audit-events.js';
-import { openCatalog } from '../catalog/client.js';
-import { findInstallation } from '../catalog/installations.js';
 import { findAllSealed, findWrappingKey, markKeyExported } from '../catalog/wrapping-keys.js';
-import type { Config } from '../config.js';
-import { loadConfig } from '../config.js';
 import { TidemarkError } from '../domain/errors.js';
-import { openHomeDatabase } from '../embedded/open-home-database.js';
 import { formatExportedKey } from '../keys/exported-key.js';
-import type { LoadedMasterKey } from '../keys/master-key.js';
-import {
-  loadMasterKey,
-  newMasterKey,
-  readMasterKeyFile,
-  replaceMasterKeyFile,
-  writeNewKeyFile,
-} from '../keys/master-key.js';
-import { verifyMasterKey } from '../keys/seal.js';
+import { newMasterKey, readMasterKeyFile, replaceMasterKeyFile, writeNewKeyFile } from '../keys/master-key.js';
 import type { MasterKey } from '../keys/types.js';
 import { openWrappingKey } from '../keys/wrapping-key.js';
-import { createLogger } from '../platform/logger.js';
 import { confirmMasterKey } from '../usecases/confirm-master-key.js';
-import type { KeyContext, Principal } from '../usecases/context.js';
 import { rotateMasterKey } from '../usecases/rotate-master-key.js';
 import { rotatePlanKey } from '../usecases/rotate-plan-key.js';
+import type { Session } from './open-session.js';
+import { withSession } from './open-session.js';
 
 /** `tidemark keys`: for the operator of the machine. No key is ever printed: terminals are logged and shared. */
 export function registerKeys(program: Command): void {
@@ -33,66 +19,30 @@ export function registerKeys(program: Command): void {
   keys
     .command('confirm')
     .description('Say that the master key is saved elsewhere; ends the reminder at every start')
-    .action(() => withKeys(confirm));
+    .action(() => withSession('keys', confirm));
   keys
     .command('list')
     .description('The wrapping keys, with what they are for')
-    .action(() => withKeys(list));
+    .action(() => withSession('keys', list));
   keys
     .command('export <keyId>')
     .description('Write a wrapping key into a file, for `tidemark extract` without the master key')
     .requiredOption('--out <file>', 'file to write (0600); must not be there')
-    .action((keyId: string, options: { out: string }) => withKeys((session) => exportKey(session, keyId, options.out)));
+    .action((keyId: string, options: { out: string }) =>
+      withSession('keys', (session) => exportKey(session, keyId, options.out)),
+    );
   keys
     .command('rotate <planId>')
     .description('Give a plan a new wrapping key for the backups from now on; earlier ones stay readable')
-    .action((planId: string) => withKeys((session) => rotatePlan(session, planId)));
+    .action((planId: string) => withSession('keys', (session) => rotatePlan(session, planId)));
   keys
     .command('rotate-master')
     .description('Seal everything under another master key. Stop the service, all of its processes, first')
     .option('--to <file>', 'file with the new key; written with a generated one when it is not there')
     .option('--service-is-stopped', 'needed with DATABASE_URL, where this cannot be seen from here')
     .action((options: { to?: string; serviceIsStopped?: boolean }) =>
-      withKeys((session) => rotateMaster(session, options.to, options.serviceIsStopped ?? false)),
+      withSession('keys', (session) => rotateMaster(session, options.to, options.serviceIsStopped ?? false)),
     );
-}
-
-type Session = {
-  readonly config: Config;
-  readonly context: KeyContext;
-  readonly principal: Principal;
-  readonly master: LoadedMasterKey;
-  /** null: a catalog elsewhere, nobody can tell. */
-  readonly serviceRuns: boolean | null;
-};
-
-async function withKeys(work: (session: Session) => Promise<void>): Promise<void> {
-  const config = loadConfig();
-  const master = loadMasterKey({ home: config.home, fromEnv: config.masterKey, create: false });
-  const database = await openHomeDatabase(config, createLogger({ level: 'warn', name: 'keys' }));
-  try {
-    const catalog = openCatalog(database.url);
-    try {
-      const installation = await findInstallation(catalog.prisma);
-      if (!installation) throw new TidemarkError('invalid_configuration', 'The catalog is empty. Start Tidemark once.');
-      await verifyMasterKey(master.key, installation.id, installation.masterKeyCheck);
-      const admin = await findFirstAdmin(catalog.prisma);
-      if (!admin) throw new TidemarkError('invalid_configuration', 'There is no administrator. Start Tidemark once.');
-      const context = { catalog, masterKey: master.key, installationId: installation.id };
-      const principal: Principal = {
-        userId: admin.id,
-        role: 'admin',
-        scopes: ['admin'],
-        tokenId: null,
-        requestId: null,
-      };
-      await work({ config, context, principal, master, serviceRuns: database.serviceRuns });
-    } finally {
-      await catalog.close();
-    }
-  } finally {
-    await database.close();
-  }
 }
 
 async function confirm({ context, principal }: Session): Promise<void> {

@@ -17,6 +17,7 @@ const commands: Record<string, () => Promise<(program: Command) => void>> = {
   admin: async () => (await import('./admin.js')).registerAdmin,
   keys: async () => (await import('./keys.js')).registerKeys,
   extract: async () => (await import('./extract.js')).registerExtract,
+  import: async () => (await import('./import.js')).registerImport,
   doctor: async () => (await import('./doctor.js')).registerDoctor,
 };
 

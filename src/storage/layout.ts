@@ -50,6 +50,13 @@ export function parseBackupKey(
   return { ownerId: match[1], backupId: match[2], attemptId: match[4] ?? null, isManifest: match[3] !== undefined };
 }
 
+/** Which archive an object below `slicePrefix` belongs to; null for what lies elsewhere. */
+export function parseSlicePlace(key: string): { serverId: string; policyId: string; epoch: number } | null {
+  const match = /^tidemark\/v1\/([^/]+)\/archive\/([^/]+)\/(\d{6})\/[^/]+$/.exec(key);
+  if (!match?.[1] || !match[2]) return null;
+  return { serverId: match[1], policyId: match[2], epoch: Number(match[3]) };
+}
+
 const SEGMENT = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
 /** Refuses a key that could leave its place (`..`, a leading slash) or be taken for a temporary file: throws `path_not_allowed`. */

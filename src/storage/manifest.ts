@@ -49,8 +49,13 @@ export const manifestSchema = z.object({
       databases: z.array(z.string()),
       cluster: z.record(z.string(), z.string()),
       sourceRole: z.enum(['primary', 'replica']),
+      policyName: z.string().optional(),
+      /** Registered databases that the chain served, whichever of them the backup was asked for. */
+      attached: z.array(z.object({ databaseId: z.string(), name: z.string(), database: z.string() })).optional(),
     })
     .optional(),
+  /** What only the catalog knows otherwise, for an import into another one. Manifests of older builds have none. */
+  about: z.object({ trigger: z.string(), databaseName: z.string(), planName: z.string().nullable() }).optional(),
   label: z.string().nullable(),
   source: serverIdentitySchema.extend({ host: z.string(), port: z.number(), database: z.string() }),
   toolVersion: z.string(),

@@ -28,6 +28,7 @@ const places = {
   embedded: 'src/embedded/a.ts',
   'tidemark up': 'src/cli/up.ts',
   'tidemark extract': 'src/cli/extract.ts',
+  'tidemark import': 'src/cli/import.ts',
   'another command': 'src/cli/list.ts',
 } as const;
 type Place = keyof typeof places;
@@ -71,9 +72,30 @@ const allowed: Record<Place, readonly Place[]> = {
     'keys',
     'another command',
     'tidemark extract',
+    'tidemark import',
   ],
-  'tidemark extract': [...outside, 'storage', 'keys', 'engines', 'recovery', 'another command', 'tidemark up'],
-  'another command': [...outside, 'tidemark up', 'tidemark extract'],
+  'tidemark extract': [
+    ...outside,
+    'storage',
+    'keys',
+    'engines',
+    'recovery',
+    'another command',
+    'tidemark up',
+    'tidemark import',
+  ],
+  'tidemark import': [
+    ...outside,
+    'storage',
+    'keys',
+    'engines',
+    'recovery',
+    'usecases',
+    'another command',
+    'tidemark up',
+    'tidemark extract',
+  ],
+  'another command': [...outside, 'tidemark up', 'tidemark extract', 'tidemark import'],
 };
 
 /** Libraries a layer must not know (false), and a few it may (true), so that a rule that reports everything is seen. */

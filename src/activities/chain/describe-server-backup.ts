@@ -71,5 +71,16 @@ export function describeLogIncremental(
 }
 
 function chainOf({ chain, epoch }: ChainWork) {
-  return { serverId: chain.serverId, policyId: chain.policyId, chainId: chain.id, epoch };
+  return {
+    serverId: chain.serverId,
+    policyId: chain.policyId,
+    chainId: chain.id,
+    epoch,
+    policyName: chain.policy.name,
+    attached: chain.attachments.map(({ databaseId, database }) => ({
+      databaseId,
+      name: database.name,
+      database: database.database,
+    })),
+  };
 }

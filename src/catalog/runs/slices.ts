@@ -42,26 +42,8 @@ export async function insertSlices(catalog: Catalog, holder: Holder, rows: reado
     });
     if (count !== 1) throw fencedArchive(chainId);
     for (const row of rows) {
-      const { firstCommitAt, lastCommitAt, coversTo, ...plain } = row;
-      const times = { firstCommitAt: date(firstCommitAt), lastCommitAt: date(lastCommitAt), coversTo: date(coversTo) };
-      await tx.logSlice.create({
-        data: {
-          id: newId('slice'),
-          chainId,
-          epoch,
-          ...plain,
-          ...times,
-          startPosition: toJson(row.startPosition),
-          endPosition: toJson(row.endPosition),
-        },
-      });
-      if (row.fromSeq < row.seq) {
-        const others = { fromSeq: row.fromSeq, seq: row.seq };
-        await tx.logSlice.updateMany({
-          where: { chainId, epoch, ...live, fromSeq: { gte: row.fromSeq }, seq: { lte: row.seq }, NOT: others },
-          data: { supersededAt: new Date() },
-        });
-      }
+      await tx.logSlice.create({ data: sliceData(chainId, epoch, row) });
+      await markReplaced(tx, chainId, epoch, row);
       // The first of an epoch says where the log is known again after the gap.
       if (row.fromSeq === 1 && row.seq === 1) {
         await tx.logGap.updateMany({
@@ -70,6 +52,36 @@ export async function insertSlices(catalog: Catalog, holder: Holder, rows: reado
         });
       }
     }
+  });
+}
+
+/** A slice as a new row. */
+export function sliceData(chainId: string, epoch: number, row: SliceRow) {
+  const { firstCommitAt, lastCommitAt, coversTo, startPosition, endPosition, ...plain } = row;
+  return {
+    ...plain,
+    id: newId('slice'),
+    chainId,
+    epoch,
+    firstCommitAt: date(firstCommitAt),
+    lastCommitAt: date(lastCommitAt),
+    coversTo: date(coversTo),
+    startPosition: toJson(startPosition),
+    endPosition: toJson(endPosition),
+  };
+}
+
+/** Marks the smaller slices that stand for numbers which `row` stands for too. */
+export async function markReplaced(
+  tx: CatalogQueries,
+  chainId: string,
+  epoch: number,
+  { fromSeq, seq }: Pick<SliceRow, 'fromSeq' | 'seq'>,
+): Promise<void> {
+  if (fromSeq === seq) return;
+  await tx.logSlice.updateMany({
+    where: { chainId, epoch, ...live, fromSeq: { gte: fromSeq }, seq: { lte: seq }, NOT: { fromSeq, seq } },
+    data: { supersededAt: new Date() },
   });
 }
 

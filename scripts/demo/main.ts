@@ -106,17 +106,14 @@ async function recoverAll(
   destinationId: string,
   registered: readonly DemoResult[],
 ): Promise<MomentResult[]> {
-  const able = registered.filter((_, index) => sources[index]?.server.engine === 'postgresql');
-  if (able.length < registered.length) say('\nPoint-in-time recovery is shown for PostgreSQL only for now.');
-  if (able.length === 0) return [];
   say('\nPutting the servers under one policy with point-in-time recovery …');
   const policyId = await createPolicy(context, destinationId);
-  await attachSources(context, policyId, able);
+  await attachSources(context, policyId, registered);
   say('An application writes, and forgets a WHERE. Recovering the moment before …');
   const results: MomentResult[] = [];
   for (const [index, source] of sources.entries()) {
     const database = registered[index];
-    if (database === undefined || !able.includes(database)) continue;
+    if (database === undefined) continue;
     context.signal.throwIfAborted();
     results.push(await recoverMoment(context, source, database));
   }

@@ -33,10 +33,11 @@ const CLEAR_OF_COMMITS_MS = 1_500;
 const WINDOW_WITHIN_MS = 180_000;
 const RESTORE_WITHIN_MS = 600_000;
 
+const familyClock = `select concat(left(date_format(utc_timestamp(3), '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z') as moment`;
 const clocks: Record<EngineKind, string> = {
   postgresql: `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as moment`,
-  mysql: `select date_format(utc_timestamp(3), '%Y-%m-%dT%H:%i:%s.%fZ') as moment`,
-  mariadb: `select date_format(utc_timestamp(3), '%Y-%m-%dT%H:%i:%s.%fZ') as moment`,
+  mysql: familyClock,
+  mariadb: familyClock,
 };
 
 /** Number and time of every row of `visits`. */

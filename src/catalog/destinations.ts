@@ -41,6 +41,14 @@ export async function findLoopbackDestinations(queries: CatalogQueries): Promise
   return await queries.destination.findMany({ where: { type: 's3', deletedAt: null, OR: host } });
 }
 
+/** The destination that is registered for a place, whoever owns it; the oldest of several. */
+export async function findDestinationAt(
+  queries: CatalogQueries,
+  place: Pick<NewDestination, 'type' | 'endpoint' | 'bucket' | 'path' | 'prefix'>,
+): Promise<DestinationRow | null> {
+  return await queries.destination.findFirst({ where: { ...place, deletedAt: null }, orderBy: { createdAt: 'asc' } });
+}
+
 export async function lockDestination(queries: CatalogQueries, id: string): Promise<void> {
   await queries.$queryRaw`SELECT "id" FROM "Destination" WHERE "id" = ${id} FOR UPDATE`;
 }

@@ -309,17 +309,3 @@ async function extendChains(tx: CatalogQueries, chains: ImportRows['chains']): P
 function* inPieces<T>(items: readonly T[]): Generator<readonly T[]> {
   for (let from = 0; from < items.length; from += MANY) yield items.slice(from, from + MANY);
 }
-
-/** The destination that is registered for a place, or null. */
-export async function findDestinationAt(
-  tx: CatalogQueries,
-  place: {
-    readonly type: 's3' | 'directory';
-    readonly endpoint: string | null;
-    readonly bucket: string | null;
-    readonly path: string | null;
-    readonly prefix: string;
-  },
-) {
-  return await tx.destination.findFirst({ where: { ...place, deletedAt: null }, orderBy: { createdAt: 'asc' } });
-}

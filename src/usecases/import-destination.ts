@@ -1,9 +1,8 @@
 import { recordAudit } from '../catalog/audit-events.js';
 import type { CatalogQueries } from '../catalog/client.js';
-import { insertDestination } from '../catalog/destinations.js';
+import { findDestinationAt, insertDestination } from '../catalog/destinations.js';
 import type { ImportCounts, ImportRows } from '../catalog/imports.js';
 import {
-  findDestinationAt,
   findKnownSlices,
   findNewDatabases,
   insertImportedDatabases,

@@ -3,7 +3,13 @@ import { BaseSequencer } from 'vitest/node';
 
 /** Files that take long although they are small, the longest first: vitest goes by the size of a file it has not run yet. */
 const longest = [
+  'test/fault/archive-postgres.test.ts',
   'test/fault/worker-lost-postgres.test.ts',
+  'test/engine/mysql-family-recover.test.ts',
+  'test/engine/mysql-family-archive.test.ts',
+  'test/engine/postgres-recover.test.ts',
+  'test/engine/postgres-chain.test.ts',
+  'test/e2e/pitr-postgres.test.ts',
   'test/e2e/every-engine.test.ts',
   'test/fault/lost-state.test.ts',
   'test/engine/postgres.test.ts',

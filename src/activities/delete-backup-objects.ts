@@ -7,6 +7,7 @@ import { TidemarkError } from '../domain/errors.js';
 import type { BackupStatus } from '../domain/statuses.js';
 import { isActive } from '../domain/statuses.js';
 import { backupOwner } from '../storage/layout.js';
+import { assertNotForeign } from '../storage/owner.js';
 import { removeBackup } from '../storage/remove-backup.js';
 import type { Activities } from '../workflows/activity-types.js';
 import { assertMounted } from './assert-mounted.js';
@@ -47,6 +48,7 @@ export async function removeRequested(deps: ActivityDeps, step: Step, backupId: 
   try {
     // Under a share that is not mounted nothing is found to remove, and the row would say that all is gone.
     await assertMounted(deps, run.destination, destination, step.signal);
+    await assertNotForeign({ destination, installationId: deps.installationId, signal: step.signal });
     await removeBackup({ destination, ownerId: backupOwner(run), backupId, signal: step.signal });
     await markDeleted(deps.catalog, backupId);
   } finally {

@@ -6,6 +6,7 @@ import {
 } from '../catalog/runs/housekeeping.js';
 import { findResealedKeys } from '../catalog/runs/resealed-keys.js';
 import { installationKeyId } from '../keys/installation-key.js';
+import { assertNotForeign } from '../storage/owner.js';
 import { sweep } from '../storage/sweep.js';
 import { syncSealedKeys } from '../storage/sync-sealed-keys.js';
 import type { Activities } from '../workflows/activity-types.js';
@@ -36,6 +37,8 @@ export function sweepDestination(deps: ActivityDeps): Activities['sweepDestinati
       const liveAttemptIds = await findLiveAttempts(deps.catalog);
       const destination = await openStore(deps, row);
       try {
+        // Another installation's sealed keys would be overwritten with ours, and its old attempts taken for leftovers.
+        await assertNotForeign({ destination, installationId: deps.installationId, signal: step.signal });
         await syncSealedKeys({
           destination,
           keys: await findResealedKeys(deps.catalog, destinationId, installationKeyId(deps.installationId)),

@@ -48,6 +48,15 @@ export async function requireOwner(options: Options): Promise<void> {
 }
 
 /**
+ * Refuses to change what another installation writes: throws `destination_owned_by_other`. A destination without an owner passes. Call it
+ * before anything is removed; an installation that only imported a destination reads it and no more, until it takes over.
+ */
+export async function assertNotForeign(options: Options & { readonly installationId: string }): Promise<void> {
+  const owner = await readOwner(options);
+  if (owner !== null && owner.installationId !== options.installationId) throw ownedByOther(options.destination, owner);
+}
+
+/**
  * Makes this installation the writer of the destination, or checks that it is; call it before an attempt writes. Of two installations
  * that claim at once one wins. Throws `destination_owned_by_other`, naming the other, unless `takeover` is set: then ownership changes,
  * what the other wrote stays and is never swept.

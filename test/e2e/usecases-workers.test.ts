@@ -83,6 +83,8 @@ describeEngine('pg17', 'use cases and a worker', () => {
     const { destination, bucket, plan } = await protectDatabase(stack, source);
     const destinationId = destination.id;
     await until(async () => (await storedKeys(stack, bucket)).length > 0, 'the first check', 30_000);
+    const before = await settledBackup(stack, (await requestBackup(context, admin, { planId: plan.id })).id);
+    expect(before).toMatchObject({ status: 'completed' });
     const body = JSON.stringify({
       format: 'tidemark-owner-1',
       installationId: 'inst_0000000000000000',
@@ -95,6 +97,13 @@ describeEngine('pg17', 'use cases and a worker', () => {
     const failed = await settledBackup(stack, (await requestBackup(context, admin, { planId: plan.id })).id);
     expect(failed).toMatchObject({ status: 'failed', error: { code: 'destination_owned_by_other' } });
     expect(JSON.stringify(failed.error)).toContain('inst_0000000000000000');
+    // What the other one writes is not removed either, however it came into this catalog.
+    const stored = await storedKeys(stack, bucket);
+    await deleteBackup(context, admin, { backupId: before.id });
+    const row = () => stack.catalog.prisma.backup.findUniqueOrThrow({ where: { id: before.id } });
+    await until(async () => (await row()).deleteError !== null, 'the deletion to be refused', 30_000);
+    expect(await row()).toMatchObject({ deletedAt: null, deleteError: { code: 'destination_owned_by_other' } });
+    expect(await storedKeys(stack, bucket)).toEqual(stored);
 
     const user = { ...admin, role: 'user' as const };
     expect((await errorOf(takeOverDestination(context, user, { destinationId }))).code).toBe('forbidden');

@@ -11,6 +11,7 @@ import { noteEvent } from '../../catalog/runs/note-event.js';
 import { decideRetention } from '../../domain/chain-retention.js';
 import type { RecordedError } from '../../domain/errors.js';
 import { toRecordedError } from '../../domain/errors.js';
+import { assertNotForeign } from '../../storage/owner.js';
 import type { Activities } from '../../workflows/activity-types.js';
 import { dropSuperseded, removeSlices } from '../archive/drop-superseded.js';
 import { assertMounted } from '../assert-mounted.js';
@@ -77,6 +78,7 @@ async function removeLog(deps: ActivityDeps, step: Step, chainId: string, refuse
     const destination = await openStore(deps, policy.destination, { anyState: true });
     try {
       await assertMounted(deps, policy.destination, destination, step.signal);
+      await assertNotForeign({ destination, installationId: deps.installationId, signal: step.signal });
       const opened = { destination, signal: step.signal };
       for (let batch = 0; batch < SLICE_BATCHES; batch += 1) {
         const rows = await findExpiredSlices(deps.catalog, chainId, BATCH);

@@ -91,23 +91,30 @@ export async function openLocked(opening: Opening): Promise<Moment | { readonly 
       continue;
     }
     let dump: RunningDump | null = null;
+    let opened: Moment | null = null;
     try {
       dump = await opening.startTool(expected);
       const moment = await readMoment(opening);
       if (namesOf(expected) !== namesOf(moment.databases)) reason = 'tables were created or dropped meanwhile';
       else if (await openedWithin(dump, hold.left())) {
         const disturbance = (await opening.disturbed?.()) ?? null;
-        if (disturbance === null) {
-          const opened = { ...moment, dump, unavailable: null };
-          dump = null;
-          return opened;
-        }
-        reason = disturbance;
+        if (disturbance === null) opened = { ...moment, dump, unavailable: null };
+        else reason = disturbance;
       } else reason = 'the dump tool did not open its snapshot in time';
-    } finally {
-      await hold.release();
+    } catch (error) {
+      // The connection with the lock may be what broke: that it cannot let go must not hide why, nor leave the tool running.
+      await hold.release().catch(() => {});
       await dump?.kill();
+      throw error;
     }
+    try {
+      await hold.release();
+    } catch (error) {
+      await dump?.kill();
+      throw error;
+    }
+    if (opened !== null) return opened;
+    await dump?.kill();
   }
   return { reason };
 }

@@ -86,6 +86,7 @@ export function useSource(product: FamilyProduct) {
         await server.query(Array.from({ length: Math.min(left, 100) }, () => insert).join('; '));
     },
     rotate: () => server.query('FLUSH BINARY LOGS'),
+    newestFile: (): string => files().at(-1) ?? '',
     /** Removes all log files but the newest, which is answered. The server spares a file that a thread of a lost receiver still reads. */
     purge: async (): Promise<string> => {
       if (product === 'mariadb') await server.query('SET GLOBAL slave_connections_needed_for_purge = 0');

@@ -30,7 +30,7 @@ export type LogReceiverOptions = {
 
 /** Errors of the way to the source that go away by themselves, or once a person has mended something; following goes on then. */
 function mayPass(error: unknown): error is TidemarkError {
-  return isTidemarkError(error) && error.code !== 'log_gap' && error.code !== 'server_identity_changed';
+  return isTidemarkError(error) && !['log_gap', 'server_identity_changed', 'fenced'].includes(error.code);
 }
 
 /** Keeps one program running that receives a server's log into the spool, until `stop`; starts it again after each end of whatever kind. */

@@ -4,11 +4,14 @@ import type { LogPosition, ServerIdentity } from '../../../domain/positions.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import type { LogChunk, LogFollower, LogFollowerOptions } from '../../log-follower.js';
 import type { Tools } from '../../shared/find-tools.js';
+import type { Interruption } from '../../shared/log-receiver.js';
+import { LogReceiver } from '../../shared/log-receiver.js';
+import { SourceControl } from '../../shared/source-control.js';
 import type { Session } from '../connect.js';
+import { connect } from '../connect.js';
+import { mapQueryError } from '../map-error.js';
 import { quoteText } from '../quote.js';
-import { Control } from './control.js';
-import type { Interruption } from './receiver.js';
-import { Receiver } from './receiver.js';
+import { findFullSpool, interruptionIn, lastError, launchReceiver } from './launch-receiver.js';
 import { recogniseServer } from './recognise-server.js';
 import { dropSlot, ensureHoldingSlot, readSlot, receivingSlot, renewReceivingSlot } from './slots.js';
 import type { Spool } from './spool.js';
@@ -40,8 +43,8 @@ type Parts = {
 export class WalFollower implements LogFollower {
   readonly server: ServerIdentity;
   private readonly parts: Parts;
-  private readonly control: Control;
-  private readonly receiver: Receiver;
+  private readonly control: SourceControl<Session>;
+  private readonly receiver: LogReceiver;
   private failed: TidemarkError | null = null;
   private interrupted: ((reached: LogPosition) => TidemarkError) | null = null;
   private received: Received | null = null;
@@ -56,13 +59,19 @@ export class WalFollower implements LogFollower {
   private closed = false;
 
   constructor(parts: Parts) {
+    const { connection, context, spool, options } = parts;
     this.parts = parts;
     this.server = parts.server;
-    this.control = new Control(parts.connection);
-    this.receiver = new Receiver({
-      ...parts,
-      slot: parts.options.slot,
-      spoolLimitBytes: parts.options.spoolLimitBytes,
+    this.control = new SourceControl({
+      open: (signal) => connect(connection, { signal, applicationName: 'tidemark archive' }),
+      toError: (error, doing) => mapQueryError(error, connection, doing, 'internal'),
+    });
+    this.receiver = new LogReceiver({
+      signal: context.signal,
+      launch: () => launchReceiver({ ...parts, slot: options.slot }),
+      findFull: (wasFull) => findFullSpool(spool, options.spoolLimitBytes, wasFull),
+      lastError,
+      interruptionIn,
       beforeStart: () => this.control.ask('Preparing to receive the log', (session) => this.makeReady(session)),
       onInterrupted: (how, words) => this.interrupt(how, words),
       onFailed: (error) => {

@@ -221,7 +221,7 @@ for (const product of ['pg17', 'pg18'] as const)
         names.map((name) => ({ name, content: readFileSync(join(archive.dir, name)) })),
       );
       await base.recover(log);
-      expect(await base.query('SELECT count(*)::text AS n FROM written')).toEqual(rows);
+      expect(await base.query('SELECT count(*)::text AS n FROM written'), base.said()).toEqual(rows);
     });
 
     it('takes commits that the promoted standby never got for a gap', async () => {

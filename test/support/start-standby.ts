@@ -1,5 +1,5 @@
 /** A streaming standby of a private test server, which a test may cut off and promote; and a server recovered from a copy and log files. */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { inject } from 'vitest';
@@ -20,6 +20,8 @@ export type PostgresCopy = {
   query<Row = Record<string, unknown>>(sql: string): Promise<Row[]>;
   /** Recovers the copy to the end of the log files in a folder and leaves it promoted. */
   recover(logDir: string): Promise<void>;
+  /** What the copy's server said, for the message of an expectation. */
+  said(): string;
   /** SIGKILL; the data stays. */
   kill(): Promise<void>;
   remove(): Promise<void>;
@@ -128,6 +130,7 @@ export async function copyPostgres(
         60_000,
       );
     },
+    said: () => readFileSync(logFile, 'utf8'),
     remove: async () => {
       await kill();
       rmSync(base, { recursive: true, force: true });

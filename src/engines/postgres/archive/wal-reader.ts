@@ -136,6 +136,9 @@ export class WalReader {
     const end = Number(known - from);
     // Beyond its end: the file is being renamed at this moment.
     if (end > this.spool.segmentBytes || end < this.offset) return null;
+    // While the program writes anew the part of a segment that a new timeline repeats, it goes on reporting the end of the former timeline
+    // as flushed: believed, that would store the zeros that are still there, and recovery would end at them without a word.
+    if (from + BigInt(this.offset) < this.reached.lsn && known <= this.reached.lsn) return null;
     const name = this.spool.name(segment, true);
     try {
       await this.verify(name, end);

@@ -72,10 +72,15 @@ export function engineContext(deps: ActivityDeps, step: Step): EngineContext {
 export async function openStore(
   deps: ActivityDeps,
   row: DestinationRow,
-  options: { anyState?: boolean } = {},
+  options: { anyState?: boolean; patienceMs?: number } = {},
 ): Promise<Destination> {
   if (options.anyState !== true) assertUsable(row);
-  return openDestination(await configOf(deps, row), { directoryRoots: deps.options.directoryRoots });
+  const { patienceMs } = options;
+  const { directoryRoots } = deps.options;
+  return openDestination(await configOf(deps, row), {
+    directoryRoots,
+    ...(patienceMs === undefined ? {} : { patienceMs }),
+  });
 }
 
 function assertUsable(row: DestinationRow): void {

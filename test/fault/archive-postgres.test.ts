@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { compareLogPositions } from '../../src/domain/compare-positions.js';
 import type { LogPosition } from '../../src/domain/positions.js';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
@@ -19,6 +19,8 @@ const schema =
   'create table written (n bigint primary key, at timestamptz not null default clock_timestamp(), pad text)';
 
 describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
+  // Each lost worker costs the time in which its heartbeat is missed; a test waits for several.
+  vi.setConfig({ testTimeout: 300_000 });
   const source = usePrivateEngine('pg17');
   const stack = useRunStack();
   const root = mkdtempSync(join(tmpdir(), 'tm-archive-'));

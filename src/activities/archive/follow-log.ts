@@ -39,6 +39,8 @@ import { rowOf } from './slice-row.js';
 const ROTATE_MS = 6 * 3_600_000;
 /** Space for what was received and not yet stored, per chain. */
 const SPOOL_LIMIT = 4 * 1024 ** 3;
+/** A slice is small and sent again by the next follower: an outage of the store is to be seen, not to be sat out as in a dump of hours. */
+const STORE_PATIENCE_MS = 10_000;
 /** A receiver that does not reach the source for this long is shown as an error; where there are replicas, one may have been promoted. */
 const SILENT_MS = 20_000;
 const SWITCH_MS = 60_000;
@@ -63,7 +65,7 @@ export function followLog(deps: ActivityDeps): Activities['followLog'] {
       const { token, epoch } = await raiseArchiveToken(deps.catalog, chainId);
       const chain = await readArchiveRun(deps.catalog, chainId);
       await writeArchiveFacts(deps.catalog, chainId, token, { archiveStatus: 'starting' });
-      const destination = await openStore(deps, chain.policy.destination);
+      const destination = await openStore(deps, chain.policy.destination, { patienceMs: STORE_PATIENCE_MS });
       const rotation = AbortSignal.timeout(ROTATE_MS);
       const signal = AbortSignal.any([step.signal, rotation]);
       try {

@@ -19,8 +19,6 @@ export type LogFollowerOptions = {
     readonly server: ServerIdentity;
     /** SHA-256 (hex) of the bytes `[0, cursor.offset)` of `cursor.file`: what the source sends again must be the same, else the log is another one. */
     readonly prefixSha256: string;
-    /** Name of the newest completely stored file before `cursor.file` and how to read it: some receivers continue only after one that lies there. */
-    readonly before: { readonly file: string; read(): Promise<Buffer> } | null;
   } | null;
   /** The spool never holds more than this many bytes; a fuller one stops the receiver until it was shipped. */
   readonly spoolLimitBytes: number;
@@ -52,6 +50,11 @@ export interface LogFollower {
   next(options: { readonly waitMs: number; readonly signal: AbortSignal }): Promise<LogChunk | null>;
   /** Everything up to the end of `chunk` is durable in the store: the source may forget it, and so may the spool. */
   acknowledge(chunk: LogChunk): Promise<void>;
+  /**
+   * Whether an end that the source told lies before what was stored when it was asked: then it is the end of another log, which was begun
+   * anew (RESET), and says nothing of what is stored. Absent: this engine's ends never do.
+   */
+  wentBack?(end: LogPosition, stored: LogPosition): boolean;
   /** The receiver reached the source lately. Its own words when it does not. */
   state(): { readonly connected: boolean; readonly message: string | null };
   close(): Promise<void>;

@@ -58,7 +58,7 @@ export async function followLog(options: FollowLog): Promise<void> {
   try {
     for (;;) {
       signal.throwIfAborted();
-      coverage.ask();
+      coverage.ask(writer.position);
       const began = Date.now();
       const chunk = await follower.next({ waitMs: TICK_MS, signal });
       if (chunk !== null) {
@@ -209,8 +209,8 @@ class Coverage {
     this.options = options;
   }
 
-  /** Asks when it is time and nothing is pending; does not wait for the answer. */
-  ask(): void {
+  /** Asks when it is time and nothing is pending; does not wait for the answer. `stored`: the end of the store at this moment. */
+  ask(stored: LogPosition | null): void {
     if (this.asking || this.end !== null || Date.now() - this.askedAt < COVER_EVERY_MS) return;
     this.asking = true;
     this.askedAt = Date.now();
@@ -218,6 +218,8 @@ class Coverage {
       .readEnd()
       .then(
         (end) => {
+          // A log that was begun anew ends early: what is stored would seem to reach it, over everything that was written in it.
+          if (stored !== null && this.options.follower.wentBack?.(end.position, stored) === true) return;
           this.end = end;
         },
         (error: unknown) => this.options.onTrouble('asking for the end of the log', error),

@@ -16,7 +16,7 @@ import type { Session } from '../session.js';
 import { openSession } from '../session.js';
 import type { BinlogReader } from './binlog-reader.js';
 import type { BinlogSpool } from './binlog-spool.js';
-import { compareGtids, fileNumber } from './compare-positions.js';
+import { compareGtids, fileNumber, wentBack } from './compare-positions.js';
 import { purgedError, readLogBeginning } from './find-gap.js';
 import { receiverServerId } from './log-program.js';
 import { recogniseServer } from './recognise-server.js';
@@ -163,9 +163,10 @@ export class BinlogFollower implements LogFollower {
     if (this.asking || !this.receiver.running || Date.now() - this.askedAt < ASK_MS) return;
     this.asking = true;
     this.askedAt = Date.now();
+    const before = this.parts.reader.position;
     this.control
       .ask('Asking for the end of the log', (session) => this.parts.brand.position(session))
-      .then((end) => this.compare(end))
+      .then((end) => this.compare(end, before))
       .then(() => {
         this.trouble = null;
       })
@@ -178,7 +179,7 @@ export class BinlogFollower implements LogFollower {
       });
   }
 
-  private async compare(end: LogPosition): Promise<void> {
+  private async compare(end: LogPosition, before: LogPosition): Promise<void> {
     const { spool, reader } = this.parts;
     const newest = await spool.newest();
     const [copy] = newest === null ? [] : await spool.copies(newest);
@@ -199,7 +200,7 @@ export class BinlogFollower implements LogFollower {
     const isAhead = files > 0 || (files === 0 && bytes > 0);
     const isBack = files < 0 || compareGtids(this.parts.brand.kind, end, reader.position) < 0;
     if (!isAhead && !isBack) this.seenAt = now;
-    else if (now - this.written.at > STALL_MS) {
+    else if (now - this.written.at > STALL_MS || (wentBack(this.parts.brand.kind, end, before) && isQuiet)) {
       this.written = { text, at: now };
       await this.receiver.restart();
     }
@@ -220,6 +221,10 @@ export class BinlogFollower implements LogFollower {
           )
         : purgedError(from, beginning, words);
     };
+  }
+
+  wentBack(end: LogPosition, stored: LogPosition): boolean {
+    return wentBack(this.parts.brand.kind, end, stored);
   }
 
   state(): { readonly connected: boolean; readonly message: string | null } {

@@ -50,3 +50,15 @@ export function comparePositions(kind: Brand['kind'], a: LogPosition, b: LogPosi
   if (a.file !== undefined && b.file !== undefined) return compareFiles(a, b);
   return compareGtids(kind, a, b);
 }
+
+/**
+ * Whether a server whose log was stored up to `stored` before it told `end` has begun its log anew since. Its files never go back by
+ * themselves; MariaDB only tells the place of its last commit, which lies in an earlier file for as long as nothing is committed into a new
+ * one, so that its GTIDs have to have gone back as well.
+ */
+export function wentBack(kind: Brand['kind'], end: LogPosition, stored: LogPosition): boolean {
+  const filesBack = end.file !== undefined && stored.file !== undefined && compareFiles(end, stored) < 0;
+  if (kind === 'mysql' && filesBack) return true;
+  // Without a place there are only the GTIDs: a transaction that is stored may not be listed as executed yet, for a moment.
+  return (filesBack || end.file === undefined) && compareGtids(kind, end, stored) < 0;
+}

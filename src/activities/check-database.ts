@@ -1,6 +1,7 @@
 import { readDatabaseAddress, recordDatabaseCheck, recordDatabaseCheckError } from '../catalog/runs/checks.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
 import { isTidemarkError, TidemarkError, toRecordedError } from '../domain/errors.js';
+import { isSameServer } from '../domain/same-server.js';
 import type { CheckFinding } from '../engines/engine.js';
 import { getEngine } from '../engines/registry.js';
 import type { Activities } from '../workflows/activity-types.js';
@@ -24,7 +25,7 @@ export function checkDatabase(deps: ActivityDeps): Activities['checkDatabase'] {
       try {
         const connection = await connectionOf(deps, row);
         const found = await getEngine(row.engine as EngineKind).check(connection, engineContext(deps, step));
-        const moved = row.server !== null && row.server.identity !== found.server.identity;
+        const moved = row.server !== null && !isSameServer(row.server.identity, found.server.identity);
         const findings = moved
           ? [...found.findings, anotherServer(row.server?.identity, found.server.identity)]
           : found.findings;

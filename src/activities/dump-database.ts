@@ -3,6 +3,7 @@ import { rememberServer } from '../catalog/runs/checks.js';
 import { findSwapSince } from '../catalog/runs/swaps.js';
 import type { EngineKind } from '../domain/engine-kinds.js';
 import { TidemarkError } from '../domain/errors.js';
+import { isSameServer } from '../domain/same-server.js';
 import type { DumpSession } from '../engines/engine.js';
 import { getEngine } from '../engines/registry.js';
 import { takeDump } from '../recovery/take-dump.js';
@@ -65,7 +66,7 @@ async function refuseSwap(deps: ActivityDeps, run: BackupRun, since: Date): Prom
 /** A backup under the name of one database must not hold another: after a fail-over or a typo a check has to confirm the new server first. */
 async function checkIdentity(deps: ActivityDeps, run: BackupRun, session: DumpSession): Promise<void> {
   const known = run.database.server;
-  if (known !== null && known.identity !== session.server.identity) {
+  if (known !== null && !isSameServer(known.identity, session.server.identity)) {
     throw new TidemarkError(
       'server_identity_changed',
       `At ${run.database.host}:${run.database.port} answers ${session.server.identity}; the backups of ${run.database.name} are of ${known.identity}. Check the database to accept the new server.`,

@@ -16,7 +16,7 @@ export type LogPosition = z.infer<typeof logPositionSchema>;
 /** Who a server is, whatever its address: system identifier, server uuid, or MariaDB's server id + GTID domains (design section 1). */
 export const serverIdentitySchema = z.object({
   engine: z.enum(['postgresql', 'mysql', 'mariadb']),
-  /** Stable text key: `pg:<system identifier>`, `mysql:<server uuid>`, `mariadb:<server id>:<domains>`. */
+  /** Text key, to be compared with another one by isSameServer: `pg:<system identifier>`, `mysql:<server uuid>`, `mariadb:<server id>:<own GTID domain>[:<unique id>]`. */
   identity: z.string(),
   version: z.string(),
   /** Major as in `provenVersions`: `17`, `9.7`, `11.8`. */

@@ -1,4 +1,5 @@
 import { TidemarkError } from '../domain/errors.js';
+import { isSameServer } from '../domain/same-server.js';
 import type { TargetInspection } from '../engines/engine.js';
 
 export type RestoreWay = 'staged' | 'direct';
@@ -50,7 +51,9 @@ export function assertNotOriginal(
   originals: readonly Original[],
 ): void {
   if (target.mayReplaceOriginal || !found.exists || found.empty) return;
-  const same = originals.some((one) => one.identity === target.identity && one.database === target.name);
+  const same = originals.some(
+    (one) => one.identity !== null && isSameServer(one.identity, target.identity) && one.database === target.name,
+  );
   if (!same) return;
   throw new TidemarkError(
     'confirmation_required',

@@ -3,6 +3,7 @@ import { findLastSlice } from '../../catalog/runs/slices.js';
 import type { EngineKind } from '../../domain/engine-kinds.js';
 import { TidemarkError } from '../../domain/errors.js';
 import type { LogPosition } from '../../domain/positions.js';
+import { isSameServer } from '../../domain/same-server.js';
 import type { ChainEngine } from '../../engines/chain-engine.js';
 import { getChainEngine } from '../../engines/chain-registry.js';
 import type { DatabaseConnection } from '../../engines/engine.js';
@@ -45,7 +46,7 @@ export async function chooseSource(deps: ActivityDeps, step: Step, chain: Archiv
     try {
       const connection = await connectionOf(deps, database);
       const { server, position } = await engine.readLogEnd(connection, engineContext(deps, step));
-      if (server.identity !== chain.server.identity) throw otherServer(chain, database, server.identity);
+      if (!isSameServer(server.identity, chain.server.identity)) throw otherServer(chain, database, server.identity);
       const source = { database, connection, engine, promoted: false };
       if (!isOfLeftTimeline(position, stored)) return source;
       left ??= source;

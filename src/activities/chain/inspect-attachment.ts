@@ -13,6 +13,7 @@ import type { EngineKind } from '../../domain/engine-kinds.js';
 import type { ErrorCode } from '../../domain/errors.js';
 import { TidemarkError } from '../../domain/errors.js';
 import { judgeReadiness } from '../../domain/judge-readiness.js';
+import { isSameServer } from '../../domain/same-server.js';
 import type { PolicySchedule } from '../../domain/schemas/policies.js';
 import type { ServerReadiness } from '../../engines/chain-engine.js';
 import { getChainEngine } from '../../engines/chain-registry.js';
@@ -66,7 +67,7 @@ function refuseServer({ database, chain }: AttachRun, readiness: ServerReadiness
     );
   }
   const known = chain?.server.identity ?? database.server?.identity;
-  if (known === undefined || known === readiness.server.identity) return null;
+  if (known === undefined || isSameServer(known, readiness.server.identity)) return null;
   return new TidemarkError(
     'server_identity_changed',
     `At ${database.host}:${database.port} answers ${readiness.server.identity}; ${database.name} was seen on ${known}. Check the database to accept the new server, then attach it again.`,

@@ -3,6 +3,7 @@ import { listPlanSlices } from '../../catalog/runs/slices.js';
 import { compareLogPositions } from '../../domain/compare-positions.js';
 import { TidemarkError } from '../../domain/errors.js';
 import type { LogPosition } from '../../domain/positions.js';
+import { isSameServer } from '../../domain/same-server.js';
 import type { BackupSummary } from '../../workflows/activity-types.js';
 import { chooseSource } from '../archive/choose-source.js';
 import { engineContext } from '../open-run.js';
@@ -34,7 +35,7 @@ export async function takeLogIncremental(work: ChainWork): Promise<BackupSummary
   await noteFacts(work, { parentId: parent.backupId });
   const { connection, engine } = await chooseSource(deps, step, chain);
   const end = await engine.readLogEnd(connection, engineContext(deps, step));
-  if (end.server.identity !== chain.server.identity) {
+  if (!isSameServer(end.server.identity, chain.server.identity)) {
     throw new TidemarkError(
       'server_identity_changed',
       `${connection.host}:${connection.port} is ${end.server.identity} now; this chain is of ${chain.server.identity}.`,

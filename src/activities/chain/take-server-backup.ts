@@ -4,6 +4,7 @@ import { rememberServer } from '../../catalog/runs/checks.js';
 import { noteEvent } from '../../catalog/runs/note-event.js';
 import type { EngineKind } from '../../domain/engine-kinds.js';
 import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
+import { isSameServer } from '../../domain/same-server.js';
 import type { ServerBackupSession } from '../../engines/chain-engine.js';
 import { getChainEngine } from '../../engines/chain-registry.js';
 import { takeServerBackup as take } from '../../recovery/take-server-backup.js';
@@ -105,7 +106,7 @@ async function takeFrom(work: ChainWork, source: BackupSource, parent: ChosenPar
 
 /** A chain holds one server: another one under the same address gets no backup into it. */
 async function assertServer({ deps, chain }: ChainWork, session: ServerBackupSession, source: BackupSource) {
-  if (session.server.identity !== chain.server.identity) {
+  if (!isSameServer(session.server.identity, chain.server.identity)) {
     const { host, port, id } = source.database;
     throw new TidemarkError(
       'server_identity_changed',

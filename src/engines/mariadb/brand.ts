@@ -11,6 +11,18 @@ async function snapshotPlace(session: Session): Promise<{ file: string; filePosi
   return file === '' ? null : { file, filePosition: find('binlog_snapshot_position') };
 }
 
+/** Hex of `server_uid` (10.11.9, 11.4.3 and later, else null), without which any two servers of default settings are one. See isSameServer. */
+async function uniqueId(session: Session): Promise<string | null> {
+  try {
+    const text = Object.values((await session.raw('SELECT @@global.server_uid AS value'))[0] ?? {})[0];
+    return text ? Buffer.from(text, 'base64').toString('hex') : null;
+  } catch (error) {
+    // 1193: an earlier release.
+    if (serverErrorNumber(error) === 1193) return null;
+    throw error;
+  }
+}
+
 export const mariadbBrand: Brand = {
   kind: 'mariadb',
   title: 'MariaDB',
@@ -23,16 +35,10 @@ export const mariadbBrand: Brand = {
     return match ? `${match[1]}.${match[2]}` : null;
   },
   identity: async (session) => {
-    const [row] = await session.rows(
-      'SELECT @@global.server_id AS server, @@global.gtid_domain_id AS own, @@global.gtid_binlog_state AS state',
-    );
-    const domains = new Set([row?.own ?? '0']);
-    // The list of transactions grows, the domains in it are what stays.
-    for (const gtid of (row?.state ?? '').split(',')) {
-      const domain = gtid.trim().split('-')[0];
-      if (domain) domains.add(domain);
-    }
-    return `mariadb:${row?.server}:${[...domains].sort((a, b) => Number(a) - Number(b)).join(',')}`;
+    // Only the domain of its own: any session may begin another one, and the server stays the same.
+    const [row] = await session.rows('SELECT @@global.server_id AS server, @@global.gtid_domain_id AS own');
+    const unique = await uniqueId(session);
+    return `mariadb:${row?.server}:${row?.own ?? '0'}${unique === null ? '' : `:${unique}`}`;
   },
   position: async (session): Promise<LogPosition> => {
     const [row] = await session.rows(

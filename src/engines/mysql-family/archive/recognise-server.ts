@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../../domain/errors.js';
 import type { ServerIdentity } from '../../../domain/positions.js';
+import { isSameServer } from '../../../domain/same-server.js';
 import type { Brand } from '../brand.js';
 import { readServer } from '../server.js';
 import type { Session } from '../session.js';
@@ -12,7 +13,7 @@ export async function recogniseServer(
 ): Promise<ServerIdentity> {
   const server = await readServer(session, brand);
   const { host, port } = session.connection;
-  if (expected !== null && server.identity !== expected.identity)
+  if (expected !== null && !isSameServer(server.identity, expected.identity))
     throw new TidemarkError(
       'server_identity_changed',
       `${host}:${port} is now another ${brand.title} server (${server.identity}) than the one whose log is archived (${expected.identity}).`,

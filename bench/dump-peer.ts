@@ -27,6 +27,7 @@ export async function runPeer(
   store: S3Store,
   bucket: string,
   dir: string,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<{ wallMs: number; cpuMs: number; peakBytes: number }> {
   const root = engineRoot(server.product, process.env);
   if (root === null) throw new Error(`${server.product} is not installed`);
@@ -45,6 +46,7 @@ export async function runPeer(
     {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: {
+        ...env,
         PATH: process.env.PATH,
         NODE: process.execPath,
         PGPASSWORD: server.adminPassword,

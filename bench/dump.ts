@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,7 @@ import { cpuMsOf } from './cpu-time.js';
 import { peerCompressor, runPeer } from './dump-peer.js';
 import type { DumpFigures, DumpTask } from './dump-worker.js';
 import { generateDatabase } from './generate.js';
+import { machine, median, pairedRatio, seconds, table, writeSection } from './report.js';
 
 type Way = 'peer' | 'plain' | 'fingerprint';
 /** `cpuMs`: of the backup itself; `othersCpuMs`: of the database server and the S3 store meanwhile. */
@@ -89,9 +90,8 @@ async function benchEngine(
           storedBytes = figures.storedBytes;
         }
         const last = runs[way].at(-1);
-        const seconds = (ms = 0) => `${(ms / 1000).toFixed(1)} s`;
         console.log(
-          `  round ${round + 1} ${way}: ${seconds(last?.wallMs)}, processor ${seconds(last?.cpuMs)}, of server and store ${seconds(last?.othersCpuMs)}`,
+          `  round ${round + 1} ${way}: ${seconds(last?.wallMs ?? 0)}, processor ${seconds(last?.cpuMs ?? 0)}, of server and store ${seconds(last?.othersCpuMs ?? 0)}`,
         );
       }
       rmSync(join(store.dataDir, bucket), { recursive: true, force: true });
@@ -137,33 +137,23 @@ async function runTidemark(
   return JSON.parse(output) as DumpFigures;
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2;
-}
-
-const wall = (runs: readonly Run[]) => median(runs.map((run) => run.wallMs));
 const peak = (runs: readonly Run[]) => Math.max(...runs.map((run) => run.peakBytes)) / 1024 / 1024;
-/** Median of the ratios within a round: what slows a whole round down is in both of its numbers. */
-const ratio = (runs: readonly Run[], peer: readonly Run[]) =>
-  median(runs.map((run, round) => run.wallMs / (peer[round]?.wallMs ?? 1)));
-const work = (run: Run | undefined) => (run ? run.cpuMs + run.othersCpuMs : 1);
+const wallTimes = (runs: readonly Run[]) => runs.map((run) => run.wallMs);
+const wall = (runs: readonly Run[]) => median(wallTimes(runs));
+const ratio = (runs: readonly Run[], peer: readonly Run[]) => pairedRatio(wallTimes(runs), wallTimes(peer));
+const work = (runs: readonly Run[]) => runs.map((run) => run.cpuMs + run.othersCpuMs);
 /** The same for all processor time, that of database server and store too: it says what waiting for other programs hides. */
-const workRatio = (runs: readonly Run[], peer: readonly Run[]) =>
-  median(runs.map((run, round) => work(run) / work(peer[round])));
+const workRatio = (runs: readonly Run[], peer: readonly Run[]) => pairedRatio(work(runs), work(peer));
 
 function row({ product, storedBytes, runs }: Result): string[] {
-  const seconds = (ms: number) => (ms / 1000).toFixed(1);
   return [
     engineProductTitles[product],
     `${(storedBytes / 1024 / 1024).toFixed(0)} MiB`,
-    `${seconds(wall(runs.peer))} s`,
-    `${seconds(wall(runs.plain))} s`,
+    seconds(wall(runs.peer)),
+    seconds(wall(runs.plain)),
     ratio(runs.plain, runs.peer).toFixed(2),
     workRatio(runs.plain, runs.peer).toFixed(2),
-    `${seconds(wall(runs.fingerprint))} s`,
+    seconds(wall(runs.fingerprint)),
     ratio(runs.fingerprint, runs.peer).toFixed(2),
     workRatio(runs.fingerprint, runs.peer).toFixed(2),
     `${peak(runs.plain).toFixed(0)} MiB`,
@@ -193,38 +183,18 @@ function print(result: Result): void {
 }
 
 function writeReport(results: readonly Result[], mib: number, rounds: number): void {
-  const path = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  const section = [
-    '<!-- bench:dump -->',
+  writeSection('dump', [
     '## Dump backups',
     '',
-    `\`npm run bench -- dump --mib ${mib} --rounds ${rounds}\` on ${new Date().toISOString().slice(0, 10)}: ${cpus().length} cores (${cpus()[0]?.model.trim()}),`,
-    `${(totalmem() / 1024 ** 3).toFixed(0)} GiB of memory, Node ${process.versions.node}. Source, S3 store (versitygw) and backup share this machine.`,
+    ...machine(`npm run bench -- dump --mib ${mib} --rounds ${rounds}`),
+    'Source, S3 store (versitygw) and backup share this machine.',
     '',
-    line(HEADINGS),
-    line(HEADINGS.map(() => '---')),
-    ...results.map((result) => line(row(result))),
+    ...table(HEADINGS, results.map(row)),
     '',
     `Wall times are medians of ${rounds} rounds, ratios the medians of the ratios within a round; the processor ratio takes user and system time`,
     'of all that took part, database server and store too. Memory is the highest peak (VmHWM) of the Node process. The plain pipeline is the same dump tool with the same options, piped through ' +
       `${peerCompressor().name},`,
     'and uploaded by the AWS SDK (`lib-storage`, 16 MiB parts, 4 in flight); it neither encrypts nor verifies. About a third of each row is',
     `random. Targets: ratio at most ${TARGETS.plain.toFixed(2)} without and ${TARGETS.fingerprint.toFixed(2)} with the fingerprint, at most ${TARGETS.peakMiB} MiB of memory whatever the size.`,
-    '<!-- /bench:dump -->',
-  ].join('\n');
-  const head =
-    '# Performance\n\nMeasured by `npm run bench`, on demand. Only ratios travel from one machine to another.\n\n';
-  let present = head;
-  try {
-    present = readFileSync(path, 'utf8');
-  } catch {
-    // The first report.
-  }
-  const block = /<!-- bench:dump -->[\s\S]*<!-- \/bench:dump -->/;
-  writeFileSync(
-    path,
-    block.test(present) ? present.replace(block, () => section) : `${present.trimEnd()}\n\n${section}\n`,
-  );
-  console.log(`written: ${path}`);
+  ]);
 }

@@ -7,15 +7,22 @@ const ROW_BYTES = 1024;
 
 const WORDS = 'order customer shipped pending invoice address street payment returned gift note delivery parcel ';
 
-/** Fills a new database with about `mib` MiB of table data; returns its name. */
-export async function generateDatabase(server: EngineServer, mib: number): Promise<string> {
+/**
+ * Fills a new database with about `mib` MiB of table data; returns its name. `fillfactor` (PostgreSQL): percent of each page that is
+ * filled, so that a row can change within its page.
+ */
+export async function generateDatabase(
+  server: EngineServer,
+  mib: number,
+  { fillfactor = 100 }: { readonly fillfactor?: number } = {},
+): Promise<string> {
   const rows = Math.ceil((mib * 1024 * 1024) / ROW_BYTES);
-  if (server.engine === 'postgresql') await fillPostgres(server, rows);
+  if (server.engine === 'postgresql') await fillPostgres(server, rows, fillfactor);
   else await fillMysql(server, rows);
   return 'bench';
 }
 
-async function fillPostgres(server: EngineServer, rows: number): Promise<void> {
+async function fillPostgres(server: EngineServer, rows: number, fillfactor: number): Promise<void> {
   const connect = async (database: string) => {
     const client = new pg.Client({
       host: server.host,
@@ -34,7 +41,7 @@ async function fillPostgres(server: EngineServer, rows: number): Promise<void> {
   // So large an INSERT would be compiled, and fail where the server's LLVM library is not installed.
   await client.query('SET jit = off');
   await client.query(`CREATE TABLE item (id bigint PRIMARY KEY, made timestamptz NOT NULL, price numeric(12,2),
-    random_text text NOT NULL, words text NOT NULL)`);
+    random_text text NOT NULL, words text NOT NULL) WITH (fillfactor = ${fillfactor})`);
   await client.query(
     // md5 of a random number ten times: 320 characters that a compressor can only halve.
     `INSERT INTO item SELECT i, timestamptz '2026-01-01' + i * interval '1 second', (i % 100000) / 7.0,

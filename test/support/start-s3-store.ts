@@ -37,7 +37,13 @@ export interface S3Store {
 }
 
 /** Starts a store, by default with a folder of its own; close it yourself. Tests use `useS3Store`. */
-export async function startS3Store(options: { readonly dataDir?: string } = {}): Promise<S3Store> {
+export async function startS3Store(
+  options: {
+    readonly dataDir?: string;
+    /** Serves TLS with this certificate for 127.0.0.1, which the caller's process must trust already. */
+    readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  } = {},
+): Promise<S3Store> {
   const program = toolPath('versitygw', loadConfig().install);
   if (program === null) throw new Error('versitygw is not installed: run `npm run setup`');
   const dir = mkdtempSync(join(tmpdir(), 'tm-s3-'));
@@ -46,7 +52,7 @@ export async function startS3Store(options: { readonly dataDir?: string } = {}):
   const port = await findFreePort();
   const accessKeyId = `test${randomBytes(6).toString('hex')}`;
   const secretAccessKey = randomBytes(18).toString('base64url');
-  const endpoint = `http://127.0.0.1:${port}`;
+  const endpoint = `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}`;
   const clients: S3Client[] = [];
   let child: Child | null = null;
 
@@ -72,6 +78,7 @@ export async function startS3Store(options: { readonly dataDir?: string } = {}):
         '--health',
         '/-health',
         '--quiet',
+        ...(options.tls ? ['--cert', options.tls.certFile, '--key', options.tls.keyFile] : []),
         'posix',
         dataDir,
       ],

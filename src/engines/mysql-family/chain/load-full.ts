@@ -15,9 +15,10 @@ import { listDatabases } from './list-databases.js';
 import { ACCOUNTS_FILE, parseAccountsFile, SANDBOX_ADMIN } from './read-accounts.js';
 import type { SandboxPlace } from './sandbox-place.js';
 import type { SandboxServer } from './sandbox-server.js';
+import { TIME_ZONES_FILE } from './time-zones-file.js';
 
 /** In the order in which they are loaded. */
-export const SQL_PARTS = ['dump.sql', 'floats.sql', 'triggers.sql', 'events.sql'];
+export const SQL_PARTS = [TIME_ZONES_FILE, 'dump.sql', 'floats.sql', 'triggers.sql', 'events.sql'];
 /** The authentication plugin of an account is not installed here (MySQL; MariaDB). */
 const PLUGIN_MISSING = new Set([1524, 1526]);
 /**

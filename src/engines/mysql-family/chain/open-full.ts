@@ -28,6 +28,7 @@ import { readClusterFacts } from './cluster-facts.js';
 import { COUNTERS_FILE, countersFile } from './counters-file.js';
 import { listDatabases } from './list-databases.js';
 import { ACCOUNTS_FILE, accountsFile, readAccountStatements } from './read-accounts.js';
+import { readTimeZones, TIME_ZONES_FILE } from './time-zones-file.js';
 
 /** Tries to find definitions and accounts unchanged around the moment of the snapshot. */
 const STILL_TRIES = 5;
@@ -187,6 +188,7 @@ export async function openFull(
         : options.fingerprint
           ? null
           : 'No fingerprint was asked for.';
+    const timeZones = await readTimeZones(reader);
     const floats: FloatTables[] = [];
     for (const { schema, tables } of moment.databases) {
       floats.push({ schema, use: true, tables: (await findFloatTables(control, schema, tables)).mended });
@@ -260,6 +262,7 @@ export async function openFull(
         sidecars: [
           { name: ACCOUNTS_FILE, body: accountsFile(around.accounts) },
           { name: COUNTERS_FILE, body: countersFile(moment.databases) },
+          ...(timeZones === null ? [] : [{ name: TIME_ZONES_FILE, body: timeZones }]),
         ],
         cluster: {
           ...cluster,

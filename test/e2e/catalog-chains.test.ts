@@ -5,6 +5,7 @@ import { beginAttempt, settleBackup } from '../../src/catalog/runs/backup-run.js
 import { findParent, noteChainFacts, noteChainRun, takeNextChainRun } from '../../src/catalog/runs/chain-run.js';
 import { claimChainRun } from '../../src/catalog/runs/claim-chain.js';
 import { noteEvent } from '../../src/catalog/runs/note-event.js';
+import { noJson } from '../../src/catalog/runs/run-json.js';
 import { newId } from '../../src/domain/ids.js';
 import { errorOf, registerPlan, useUsecases } from '../support/usecase-stack.js';
 
@@ -232,6 +233,27 @@ describe('the runs of a chain', () => {
     await settleAttachment(catalog, chain.attachmentId, null);
     const row = await catalog.prisma.attachment.findUniqueOrThrow({ where: { id: chain.attachmentId } });
     expect(row).toMatchObject({ status: 'active', pitrStatus: 'error', lastError: null });
+  });
+
+  it('make PITR of a database that joins active although the follower begins anew for it, and not when its archive never began', async () => {
+    const chain = await makeChain({ archiveWanted: true });
+    const { catalog } = stack.context;
+    const { prisma } = catalog;
+    await complete(chain, 'full', { epoch: 0 });
+    const settled = async (archiveStatus: string, noted: object | null) => {
+      await prisma.chain.update({ where: { id: chain.chainId }, data: { archiveStatus, coveredTo: nextTime() } });
+      await prisma.attachment.update({
+        where: { id: chain.attachmentId },
+        data: { pitrStatus: 'configuring', pitrError: noted ?? noJson },
+      });
+      await settleAttachment(catalog, chain.attachmentId, null);
+      return (await prisma.attachment.findUniqueOrThrow({ where: { id: chain.attachmentId } })).pitrStatus;
+    };
+    const noted = { code: 'log_not_kept', message: 'The log archive did not begin in time.' };
+    for (const status of ['following', 'starting', 'error']) expect(await settled(status, null)).toBe('active');
+    expect(await settled('following', noted)).toBe('active');
+    for (const status of ['starting', 'error']) expect(await settled(status, noted)).toBe('error');
+    for (const status of ['off', 'stopped']) expect(await settled(status, null)).toBe('error');
   });
 
   it('are told of once, to the owner of the policy', async () => {

@@ -88,7 +88,7 @@ export async function noteSandboxProof(catalog: Catalog, attachmentId: string, a
 
 /**
  * Brings an attachment's state to what came about. An error makes it `error`, unless it has been protected before: then a step that failed
- * now (another try at PITR) does not take that away. PITR is active only when the log is followed and a full of the present stretch is there.
+ * now (another try at PITR) does not take that away. PITR is active only when the log is archived and a full of the present stretch is there.
  */
 export async function settleAttachment(
   catalog: Catalog,
@@ -101,7 +101,7 @@ export async function settleAttachment(
   const status = isProtected ? 'active' : 'error';
   const followed =
     row.chain?.archiveWanted === true &&
-    row.chain.archiveStatus === 'following' &&
+    isArchived(row.chain.archiveStatus, row.pitrError) &&
     row.chain.coveredTo !== null &&
     (await hasPresentFull(catalog, row.chain.id));
   const pitrStatus: PitrStatus = !row.policy.pitr ? 'disabled' : followed ? 'active' : 'error';
@@ -120,6 +120,15 @@ export async function settleAttachment(
     },
   });
   return { status, code: error?.code ?? null };
+}
+
+/**
+ * A follower that is just begun anew, because this very database joined its sources, or that is interrupted breaks no stretch of log: as on
+ * the other databases of the chain, only what was noted of this one, when its archive did not begin or its log had a gap, speaks against it.
+ */
+function isArchived(status: string, noted: unknown): boolean {
+  if (status === 'following') return true;
+  return noted === null && (status === 'starting' || status === 'error');
 }
 
 export type BegunDetach = {

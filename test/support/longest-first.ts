@@ -10,6 +10,7 @@ const longest = [
   'test/engine/postgres-recover.test.ts',
   'test/engine/postgres-chain.test.ts',
   'test/e2e/pitr-postgres.test.ts',
+  'test/e2e/pitr-mysql-family.test.ts',
   'test/e2e/every-engine.test.ts',
   'test/fault/lost-state.test.ts',
   'test/engine/postgres.test.ts',

@@ -29,7 +29,7 @@ export type AssembleLogFiles = {
  */
 export async function assembleLogFiles(options: AssembleLogFiles): Promise<AssembledFile[]> {
   assertLinked(options.slices);
-  const files = groupByFile(options.slices);
+  const files = upToCut(groupByFile(options.slices), options.cutAt?.file);
   await mkdir(options.dir, { recursive: true });
   const results: AssembledFile[] = [];
   let done = 0;
@@ -70,6 +70,14 @@ function groupByFile(slices: readonly StoredSlice[]): StoredSlice[][] {
     end = { file, offset: offset + object.bytes };
   }
   return files;
+}
+
+/**
+ * A range reads one slice beyond the point, which may be of the next file: written whole behind a file that was cut, it would follow on a hole.
+ */
+function upToCut(files: readonly StoredSlice[][], cutFile: string | undefined): readonly StoredSlice[][] {
+  const at = files.findIndex((slices) => slices[0]?.record.file === cutFile);
+  return at < 0 ? files : files.slice(0, at + 1);
 }
 
 function broken(slice: StoredSlice, why: string): TidemarkError {

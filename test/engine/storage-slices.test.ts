@@ -130,13 +130,20 @@ describe.each([
     expect(read('0002').equals(written.second.subarray(0, 100))).toBe(true);
   });
 
+  it('have nothing of the files behind the one that is cut', async () => {
+    const { files, read } = await assemble(written.slices, { file: '0001', offset: 1500 });
+    expect(files).toEqual([{ name: '0001', bytes: 1500 }]);
+    expect(read('0001').equals(written.first.subarray(0, 1500))).toBe(true);
+  });
+
   it('are found by listing the store, and what no row tells of by following their numbers', async () => {
     const listed: StoredSlice[] = [];
     for await (const slice of listSliceRecords({ place: archive.place, openKey, signal })) listed.push(slice);
     expect(listed).toEqual(written.slices);
     const { place } = archive;
     const unnoted = await findUnnoted({ place, openKey, signal }, written.slices[2] ?? null);
-    expect(unnoted.map((slice) => slice.record.seq)).toEqual([4, 5]);
+    expect(unnoted.slices.map((slice) => slice.record.seq)).toEqual([4, 5]);
+    expect(unnoted.broken).toBeNull();
   });
 
   it('take the same number with the same bytes as a success, and refuse other bytes', async () => {

@@ -30,12 +30,21 @@ export function factsOf(manifest: Manifest): ManifestFacts {
     content: fingerprint === null ? null : { tables: fingerprint.tables, rows: fingerprint.rows },
     fingerprintUnavailable: manifest.fingerprintUnavailable,
     manifestKey: manifestKey(manifestOwner(manifest), manifest.backupId),
-    takenAt: new Date(manifest.takenAt),
+    takenAt: notBefore(manifest.takenAt),
     chain:
       chain === undefined
         ? null
         : { parentId: manifest.parentId, startPosition: manifest.startPosition, epoch: chain.epoch },
   };
+}
+
+/**
+ * A time in whole milliseconds, as rows keep them, never before the time itself: cut off, it would be a moment before the end of the backup, which
+ * the backup cannot be recovered to although the window would begin there.
+ */
+function notBefore(time: string): Date {
+  const finer = /\.\d{3}(\d+)/.exec(time)?.[1] ?? '';
+  return new Date(Date.parse(time) + (/[1-9]/.test(finer) ? 1 : 0));
 }
 
 /** Plain bytes of the dump or copy itself; stored bytes of everything. */

@@ -10,6 +10,7 @@ import { loadConfig } from '../src/config.js';
 import type { EngineProduct } from '../src/platform/installed.js';
 import { engineProducts, engineRoot } from '../src/platform/installed.js';
 import { hold } from './soak/broken.js';
+import { soakChains } from './soak/chains/main.js';
 import { describeRound, summarize, writeFigures } from './soak/report.js';
 import type { RoundResult } from './soak/round.js';
 import { actions, roundName, runRound } from './soak/round.js';
@@ -26,6 +27,10 @@ program
   .option('--minutes <number>', 'how long', '60')
   .option('--engines <product...>', `only these: ${engineProducts.join(' ')}`)
   .option('--actions <action...>', `only these rounds (and backups where they need one): ${actions.join(', ')}`)
+  .option('--chains', 'policies instead: followed logs, chains, points in time, and kills of everything')
+  .option('--only <product...>', 'as --engines')
+  .option('--points <number>', 'with --chains: points for each server', '20')
+  .option('--kills <number>', 'with --chains: kills for each server', '50')
   .option('--note <text>', 'stands in the figures: what else the machine did, for instance')
   .option('--no-figures', 'leave docs/soak.md as it is')
   .parse();
@@ -33,6 +38,10 @@ const options = program.opts<{
   seed?: string;
   minutes: string;
   engines?: string[];
+  only?: string[];
+  chains?: boolean;
+  points: string;
+  kills: string;
   actions?: string[];
   note?: string;
   figures: boolean;
@@ -41,6 +50,10 @@ const seed = options.seed === undefined ? Math.floor(Math.random() * 1e9) : Numb
 const minutes = Number(options.minutes);
 if (!Number.isSafeInteger(seed) || !(minutes > 0))
   program.error('--seed takes a whole number, --minutes a positive one');
+const [points, kills] = [Number(options.points), Number(options.kills)];
+if (!Number.isSafeInteger(points) || !Number.isSafeInteger(kills) || points < 0 || kills < 0)
+  program.error('--points and --kills take whole numbers');
+const only = options.only ?? options.engines;
 
 /** Workers are promised 350 MiB; the tests' logging and a busy machine get some air before it counts as growth without bound. */
 const MOST_MEMORY_MIB = 700;
@@ -48,7 +61,7 @@ const MOST_MEMORY_MIB = 700;
 const config = loadConfig();
 const skipped: string[] = [];
 const products = engineProducts.filter((product) => {
-  if (options.engines !== undefined && !options.engines.includes(product)) return false;
+  if (only !== undefined && !only.includes(product)) return false;
   if (engineRoot(product, config.install) !== null) return true;
   skipped.push(`${product}: not installed here`);
   return false;
@@ -60,6 +73,13 @@ const command = `npm run soak -- --seed ${seed} --minutes ${minutes}${engines(pr
 
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
+
+if (options.chains) {
+  const { note, figures } = options;
+  const { signal } = stopping;
+  const held = await soakChains({ products, seed, minutes, points, kills, note, figures, signal, say });
+  process.exit(held ? 0 : 1);
+}
 
 const home = mkdtempSync(join(tmpdir(), 'tidemark-soak-'));
 chmodSync(home, 0o711);
@@ -118,7 +138,7 @@ try {
 process.exit(broken ? 1 : 0);
 
 function engines(chosen: readonly EngineProduct[]): string {
-  return options.engines === undefined ? '' : ` --engines ${chosen.join(' ')}`;
+  return only === undefined ? '' : ` --engines ${chosen.join(' ')}`;
 }
 
 function say(line: string): void {

@@ -83,7 +83,7 @@ export async function disturb(
 }
 
 /** False when it is down at the moment. Only processes below our own service are ever signalled: ids of dead ones are given away again. */
-function signalComponent(world: World, name: string, signal: NodeJS.Signals): boolean {
+export function signalComponent(world: Pick<World, 'service'>, name: string, signal: NodeJS.Signals): boolean {
   const pid = world.service.process.run().pids[name];
   if (pid === undefined || !isOurs(world, pid)) return false;
   const mark = markProcess(pid);
@@ -92,7 +92,7 @@ function signalComponent(world: World, name: string, signal: NodeJS.Signals): bo
   return true;
 }
 
-function isOurs(world: World, pid: number): boolean {
+function isOurs(world: Pick<World, 'service'>, pid: number): boolean {
   const up = world.service.process.run().pids.up;
   return up !== undefined && findDescendants(up).some((mark) => mark.pid === pid);
 }

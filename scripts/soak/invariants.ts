@@ -29,7 +29,7 @@ export async function checkInvariants(world: World, source: Source): Promise<voi
 }
 
 /** Everything has settled, and what failed says why by a code of the table. */
-async function checkRuns(world: World): Promise<void> {
+export async function checkRuns(world: Pick<World, 'service'>): Promise<void> {
   for (const kind of ['backups', 'restores'] as const) {
     for (const status of ['pending', 'in_progress'] as const) {
       const { items } = await world.service.call<List<{ id: string }>>('GET', `/v1/${kind}?status=${status}`);
@@ -96,7 +96,7 @@ function scratchLeft(world: World): string | null {
   return left.length === 0 ? null : `scratch files are left: ${left.slice(0, 5).join(', ')}`;
 }
 
-async function uploadsLeft(world: World): Promise<string | null> {
+export async function uploadsLeft(world: Pick<World, 'service'>): Promise<string | null> {
   const { s3 } = world.service.process.run();
   const client = new S3Client({
     endpoint: s3.endpoint,
@@ -112,8 +112,13 @@ async function uploadsLeft(world: World): Promise<string | null> {
   }
 }
 
+/** What a look into the store needs of a soak's world. */
+export type StoreView = Pick<World, 'service' | 'forgotten'> & {
+  readonly disk: Pick<World['disk'], 'path' | 'skipped'>;
+};
+
 /** Every manifest belongs to a completed backup and every completed backup has one with all its objects; nothing else lies in the store. */
-async function storeAgrees(world: World): Promise<string | null> {
+export async function storeAgrees(world: StoreView): Promise<string | null> {
   const stored = new Map<string, { manifest: string | null; objects: Set<string> }>();
   const roots = [join(world.service.home, 's3/data', world.service.process.run().s3.bucket, PREFIX)];
   if (world.disk.skipped === null) roots.push(world.disk.path);
@@ -149,7 +154,7 @@ async function storeAgrees(world: World): Promise<string | null> {
   return unknown === undefined ? null : `the store has something of ${unknown}, which the catalog does not know`;
 }
 
-export async function listBackups(world: World): Promise<BackupResource[]> {
+export async function listBackups(world: Pick<World, 'service'>): Promise<BackupResource[]> {
   const all: BackupResource[] = [];
   let cursor: string | null = null;
   do {

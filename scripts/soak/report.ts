@@ -88,15 +88,19 @@ function table(
   ];
 }
 
-const BEGIN = '<!-- figures: written by npm run soak -->';
-const END = '<!-- end of figures -->';
-
-/** Puts the figures in place of the former ones. */
-export function writeFigures(path: string, figures: string): void {
-  const text = existsSync(path) ? readFileSync(path, 'utf8') : `# Soak\n\n${BEGIN}\n${END}\n`;
-  const [before = '', rest = ''] = text.split(BEGIN);
-  const after = rest.split(END)[1] ?? '\n';
-  writeFileSync(path, `${before}${BEGIN}\n${figures}\n${END}${after}`);
+/** Puts the figures in place of the former ones of the same subject; behind everything else where there are none yet. */
+export function writeFigures(path: string, figures: string, subject?: string): void {
+  const begin = `<!-- figures${subject === undefined ? '' : ` of ${subject}`}: written by npm run soak -->`;
+  const end = '<!-- end of figures -->';
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '# Soak\n';
+  const at = text.indexOf(begin);
+  if (at < 0) {
+    writeFileSync(path, `${text.trimEnd()}\n\n${begin}\n${figures}\n${end}\n`);
+    return;
+  }
+  const after = text.indexOf(end, at);
+  const rest = after < 0 ? '\n' : text.slice(after + end.length);
+  writeFileSync(path, `${text.slice(0, at)}${begin}\n${figures}\n${end}${rest}`);
 }
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;

@@ -16,8 +16,8 @@ export type SoakService = {
   request<T>(method: string, path: string, body?: unknown): Promise<Answer<T>>;
   /** As `request`; an answer that is no success breaks the soak. */
   call<T>(method: string, path: string, body?: unknown): Promise<T>;
-  /** Reads `path` until `settled`; a run that does not settle breaks the soak. */
-  untilSettled<T>(path: string, settled: (reading: T) => boolean, withinMs: number): Promise<T>;
+  /** Reads `path` every 100 ms, or as told, until `settled`; a run that does not settle breaks the soak. */
+  untilSettled<T>(path: string, settled: (reading: T) => boolean, withinMs: number, everyMs?: number): Promise<T>;
   /** Reads `path` until it answers 404. */
   untilGone(path: string, withinMs: number): Promise<void>;
   killAndRestart(between?: () => void | Promise<void>): Promise<void>;
@@ -101,14 +101,14 @@ export async function startSoakService(options: {
     },
     request,
     call,
-    async untilSettled<T>(path: string, settled: (reading: T) => boolean, withinMs: number) {
+    async untilSettled<T>(path: string, settled: (reading: T) => boolean, withinMs: number, everyMs = 100) {
       const giveUpAt = Date.now() + withinMs;
       for (;;) {
         const reading = await call<T>('GET', path);
         if (settled(reading)) return reading;
         if (Date.now() > giveUpAt)
           throw new Broken(`${path} has not settled after ${withinMs / 1000} s: ${JSON.stringify(reading)}`);
-        await sleep(100);
+        await sleep(everyMs);
       }
     },
     async untilGone(path, withinMs) {

@@ -138,8 +138,13 @@ export async function startWorld(options: {
   }
 }
 
-async function startSource(product: EngineProduct, dataDir: string): Promise<Source> {
-  const server = await startEngineServer({ product, dataDir, durability: 'fast' });
+/** A server with the account that Tidemark gets; what it has committed survives its own death, not that of the machine. */
+export async function startSource(
+  product: EngineProduct,
+  dataDir: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Source> {
+  const server = await startEngineServer({ product, dataDir, durability: 'fast', settings });
   try {
     const proxy = await startTcpProxy(() => server.port);
     // Quotes, spaces and what shells and URLs treat specially: a leak shows itself also by a broken command.
@@ -148,7 +153,7 @@ async function startSource(product: EngineProduct, dataDir: string): Promise<Sou
     const admin: Account = { engine, port, username: server.adminUser, password: server.adminPassword };
     await withSql(admin, undefined, async (sql) => {
       if (engine === 'postgresql') {
-        await sql.query(`create role tidemark login createdb password '${password}'`);
+        await sql.query(`create role tidemark login createdb replication password '${password}'`);
         return;
       }
       await sql.query(`create user tidemark@'127.0.0.1' identified by '${password}'`);

@@ -29,16 +29,22 @@ export type WriterOptions = {
   readonly ledger: Ledger;
   /** Between two transactions, in ms. */
   readonly pauseMs: number;
+  /** After each acknowledged commit, and after one that was found when its answer had been lost; before the next one is sent. */
+  readonly onCommit?: (commit: AnsweredCommit, sql: Sql) => Promise<void>;
 };
 
+/** Transaction `n` was committed between these two moments, both in ms since 1970. */
+export type AnsweredCommit = { readonly n: number; readonly from: number; readonly to: number };
+
 /** An application that goes on writing, and connects again when it is thrown out. */
-export function startWriter({ account, database, ledger, pauseMs }: WriterOptions): Writer {
+export function startWriter({ account, database, ledger, pauseMs, onCommit }: WriterOptions): Writer {
   let stopping = false;
   let acknowledged = -1;
   let sent = -1;
   let commits = 0;
   let inDoubt: number | null = null;
   let slowest = 0;
+  let sentAt = 0;
   let lastError = '';
   const jumps: Jump[] = [];
 
@@ -59,12 +65,16 @@ export function startWriter({ account, database, ledger, pauseMs }: WriterOption
       try {
         sql ??= await openSql(account, database);
         if (!known) {
-          compare(await readState(sql));
+          const found = await readState(sql);
+          const doubted = inDoubt;
+          compare(found);
           known = true;
+          if (doubted === found) await onCommit?.({ n: found, from: sentAt, to: Date.now() }, sql);
           continue;
         }
         const next = acknowledged + 1;
         const started = performance.now();
+        sentAt = Date.now();
         sent = Math.max(sent, next);
         inDoubt = next;
         if (await runStep(sql, ledger, next)) {
@@ -72,6 +82,7 @@ export function startWriter({ account, database, ledger, pauseMs }: WriterOption
           inDoubt = null;
           commits += 1;
           slowest = Math.max(slowest, performance.now() - started);
+          await onCommit?.({ n: next, from: sentAt, to: Date.now() }, sql);
         } else {
           inDoubt = null;
           known = false;

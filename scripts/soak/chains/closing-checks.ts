@@ -2,6 +2,8 @@
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { compareLogPositions } from '../../../src/domain/compare-positions.js';
+import type { LogPosition } from '../../../src/domain/positions.js';
 import type { AttachmentResource } from '../../../src/domain/schemas/policies.js';
 import { readCommandLine } from '../../../src/platform/processes.js';
 import { Broken, comesToHold, hold } from '../broken.js';
@@ -26,6 +28,29 @@ export async function findGaps(world: ChainWorld, server: Protected): Promise<Ga
     [server.chainId],
   );
   return rows.map(({ reason }) => ({ product: server.product, ...reason }));
+}
+
+/** Nothing is acknowledged to PostgreSQL before it is stored: the slot that holds its WAL is never ahead of the last slice. */
+export async function slotIsBehind(
+  world: ChainWorld,
+  { source, slotName, chainId, product }: Protected,
+): Promise<void> {
+  if (source.account.engine !== 'postgresql') return;
+  // The slot first: what is stored meanwhile only moves the store further.
+  const [slot] = await withSql(source.admin, undefined, (sql) =>
+    sql.query<{ lsn: string }>('select restart_lsn::text as lsn from pg_replication_slots where slot_name = ?', [
+      slotName,
+    ]),
+  );
+  hold(slot !== undefined, `${product}: the slot ${slotName} is gone`);
+  const [last] = await world.catalog<{ endPosition: LogPosition }>(
+    'select "endPosition" from "LogSlice" where "chainId" = $1 order by "epoch" desc, "seq" desc limit 1',
+    [chainId],
+  );
+  hold(
+    last !== undefined && compareLogPositions({ lsn: slot.lsn }, { lsn: last.endPosition.lsn ?? '0/0' }) <= 0,
+    `${product}: the slot stands at ${slot.lsn}, stored is ${last?.endPosition.lsn}`,
+  );
 }
 
 /** With the application stopped: the window reaches from the first full to now, the latest point is all that was acknowledged, random backups open. */

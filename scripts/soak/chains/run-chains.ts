@@ -12,7 +12,7 @@ import { takeChainBackup } from './chain-backups.js';
 import type { ChainWorld, Protected } from './chain-world.js';
 import { startChainWorld, untilCovered } from './chain-world.js';
 import type { Gap } from './closing-checks.js';
-import { checkLeftovers, checkServer, findGaps } from './closing-checks.js';
+import { checkLeftovers, checkServer, findGaps, slotIsBehind } from './closing-checks.js';
 import type { KillResult } from './kills.js';
 import { drawKills, killAndFollow } from './kills.js';
 import type { PointResult } from './points.js';

@@ -63,6 +63,13 @@ export function summarizeChains(summary: ChainSummary): string {
         return times === 0 ? '' : times;
       }),
     ),
+    row('restored although something was killed while it ran', (product) => {
+      const kills = killsOf(product);
+      return pointsOf(product).filter(
+        ({ outcome, ms, settledAt }) =>
+          outcome === 'exact' && kills.some(({ at }) => at > settledAt - ms && at < settledAt),
+      ).length;
+    }),
     row('restore, median', (product) => seconds(quantile(restored(product), 0.5))),
     row('restore, longest', (product) => seconds(Math.max(0, ...restored(product)))),
     row('transactions of the application', (product) => results.written.get(product)?.own ?? ''),

@@ -19,6 +19,8 @@ export type KillSort = (typeof killSorts)[number];
 /** One kill as one server met it. */
 export type KillResult = {
   readonly sort: KillSort;
+  /** Milliseconds since 1970. */
+  readonly at: number;
   /** From the kill until all that was committed by then, and all that came meanwhile, was stored: the log is followed again. */
   readonly followedAgainMs: number;
 };
@@ -66,7 +68,7 @@ export async function killAndFollow(
       const at = killedAt.get(server) ?? Date.now();
       // What the application commits after the kill must be stored too: a coverage that was established before says nothing.
       await untilCovered(world, server.chainId, Math.max(at, Date.now()), FOLLOWED_WITHIN_MS);
-      tell(server, { sort, followedAgainMs: Date.now() - at });
+      tell(server, { sort, at, followedAgainMs: Date.now() - at });
     }),
   );
 }

@@ -7,7 +7,7 @@ import type { Commit } from './application.js';
 import { committedAt } from './application.js';
 import type { ChainWorld, Protected } from './chain-world.js';
 import type { Restored } from './restore-copy.js';
-import { restoreCopy } from './restore-copy.js';
+import { restoreCopy, whileReachable } from './restore-copy.js';
 import type { LogEntry } from './source-log.js';
 import { readSourceLog } from './source-log.js';
 
@@ -34,6 +34,8 @@ export type PointResult = {
   readonly code: string | null;
   /** From the request to the settled restore. */
   readonly ms: number;
+  /** Milliseconds since 1970. */
+  readonly settledAt: number;
   readonly note: string;
 };
 
@@ -110,7 +112,8 @@ async function logAround(server: Protected, commit: Commit): Promise<readonly Lo
   const last = marked(at + 1, at + AROUND, false);
   if (first === undefined || last === undefined) throw new Error('too near to an end of the account');
   const place = (one: Commit, ms: number) => ({ n: one.n, ms, mark: one.mark });
-  return await readSourceLog(server.source, server.name, { from: place(first, first.from), to: place(last, last.to) });
+  const stretch = { from: place(first, first.from), to: place(last, last.to) };
+  return await whileReachable(`the log of ${server.product}`, () => readSourceLog(server.source, server.name, stretch));
 }
 
 const isPostgres = ({ source }: Protected) => source.account.engine === 'postgresql';
@@ -203,7 +206,15 @@ async function refusedPoint(world: ChainWorld, server: Protected, sort: PointSor
     answer.status === 422 && answer.body.code === 'outside_window',
     `${server.product} at ${time}, which is ${sort}, was answered ${answer.status} ${JSON.stringify(answer.body)}`,
   );
-  return { sort, point: time, outcome: 'refused', code: null, ms: performance.now() - started, note: '' };
+  return {
+    sort,
+    point: time,
+    outcome: 'refused',
+    code: null,
+    ms: performance.now() - started,
+    settledAt: Date.now(),
+    note: '',
+  };
 }
 
 async function judge(
@@ -219,12 +230,21 @@ async function judge(
     what: `${server.product}, ${sort}, ${said}`,
   });
   const { row, ms, found } = restored;
+  const settledAt = Date.parse(row.completedAt ?? row.createdAt);
   if (found === null)
-    return { sort, point: said, outcome: 'given up', code: row.error?.code ?? '', ms, note: row.error?.message ?? '' };
+    return {
+      sort,
+      point: said,
+      outcome: 'given up',
+      code: row.error?.code ?? '',
+      ms,
+      settledAt,
+      note: row.error?.message ?? '',
+    };
   const complaint = await complaintOf(found);
   hold(
     complaint === null,
     `${row.id} (${server.product}, ${sort}, ${said}) holds ${complaint}; last applied ${JSON.stringify(row.lastApplied)}, first refused ${JSON.stringify(row.firstRefused)}`,
   );
-  return { sort, point: said, outcome: 'exact', code: null, ms, note: `transaction ${found}` };
+  return { sort, point: said, outcome: 'exact', code: null, ms, settledAt, note: `transaction ${found}` };
 }

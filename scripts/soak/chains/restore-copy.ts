@@ -59,7 +59,7 @@ export async function restoreCopy(
 }
 
 /** The source is killed now and then: a lost connection says nothing; what differs does. */
-async function whileReachable<T>(what: string, work: () => Promise<T>): Promise<T> {
+export async function whileReachable<T>(what: string, work: () => Promise<T>): Promise<T> {
   const giveUpAt = Date.now() + REACH_WITHIN_MS;
   for (;;) {
     try {

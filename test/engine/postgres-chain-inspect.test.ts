@@ -18,7 +18,7 @@ import type { Child } from '../../src/platform/spawn-child.js';
 import { spawnChild } from '../../src/platform/spawn-child.js';
 import { describeEngine, uniqueName, usePrivateEngine } from '../support/engine-servers.js';
 import { until } from '../support/until.js';
-import { connectionTo, expectCode, useContext } from './contract-support.js';
+import { connectionTo, useContext } from './contract-support.js';
 import { printOf, takeAll, useSandboxes } from './postgres-chain-support.js';
 
 const both = { pitr: true, incremental: true };
@@ -73,24 +73,6 @@ describeEngine('pg17', 'the inspection of a PostgreSQL server', () => {
     const found = await inspectServer(connectionTo(server, 'postgres'), context(), both);
     expect(found).toMatchObject({ full: true, incremental: false, pitr: true });
     expect(found.findings.find(({ code }) => code === 'unlogged_tables')?.message).toContain(`${name}: lost`);
-  });
-
-  it('refuses tablespaces by name, at the inspection and at the backup', async () => {
-    const place = mkdtempSync(join(tmpdir(), 'ts-'));
-    giveTo(serverUser(), place);
-    await server.query(`CREATE TABLESPACE elsewhere LOCATION '${place}'`);
-    try {
-      const found = await inspectServer(connectionTo(server, 'postgres'), context(), both);
-      expect(found).toMatchObject({ full: false, reason: expect.stringContaining('elsewhere') });
-      const message = await expectCode(
-        openFull(connectionTo(server, 'postgres'), context(), { label: 't', fingerprint: false }),
-        'not_supported',
-      );
-      expect(message).toContain('elsewhere');
-    } finally {
-      await server.query('DROP TABLESPACE elsewhere');
-      rmSync(place, { recursive: true, force: true });
-    }
   });
 });
 

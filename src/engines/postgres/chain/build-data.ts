@@ -10,7 +10,7 @@ import type { RecoverableBackup, RecoverOptions } from '../../chain-engine.js';
 import type { Tools } from '../../shared/find-tools.js';
 import { toolCommand } from '../../shared/find-tools.js';
 import { lastLines } from '../snapshot.js';
-import { BASE_PART_NAME, MANIFEST_NAME } from './open-base-backup.js';
+import { BASE_PART_NAME, MANIFEST_NAME } from './programs.js';
 import type { ControlData } from './sandbox-settings.js';
 import { parseControlData } from './sandbox-settings.js';
 

@@ -14,6 +14,7 @@ import { isProven, readServer } from '../server.js';
 import { findContentFindings } from './find-content-findings.js';
 import { findForbiddenReplication, findSettings } from './find-log-findings.js';
 import { findBackupTool, findSandboxPrograms, INCREMENTAL_FROM } from './programs.js';
+import type { Tablespace } from './read-cluster.js';
 import { readCluster } from './read-cluster.js';
 import { prepareLocales } from './sandbox-locales.js';
 
@@ -23,6 +24,19 @@ const refuse = (code: string, message: string): CheckFinding => ({
   message,
   statement: null,
 });
+
+/** Backups hold tablespaces; where their content lies afterwards is another matter, which is said. */
+function tablespaceFinding(major: string, tablespaces: readonly Tablespace[]): CheckFinding {
+  const names = `The server has ${tablespaces.length} ${tablespaces.length === 1 ? 'tablespace' : 'tablespaces'} of its own (${listNames(tablespaces.map(({ name }) => name))})`;
+  if (Number(major) < 15)
+    return refuse('user_tablespaces', `${names}, and full backups of such a server take PostgreSQL 15.`);
+  return {
+    severity: 'info',
+    code: 'user_tablespaces',
+    message: `${names}. Fulls, incrementals and the log hold them. A sandbox and extracted files have them inside the data directory; a restore keeps a table in its tablespace where the target server has all that the database uses, else all goes to the default one.`,
+    statement: null,
+  };
+}
 
 /** The programs that a sandbox needs, or null with a finding. */
 async function findPrograms(
@@ -95,13 +109,7 @@ export async function inspectServer(
       });
     const replication = await findForbiddenReplication(session, connection, context);
     findings.push(...replication.findings, ...(await findSettings(session, server.major, wish)));
-    if (facts.tablespaces.length > 0)
-      findings.push(
-        refuse(
-          'user_tablespaces',
-          `The server has ${facts.tablespaces.length} tablespaces of its own, which pg_basebackup cannot write to a stream: ${listNames(facts.tablespaces.map(({ name }) => name))}.`,
-        ),
-      );
+    if (facts.tablespaces.length > 0) findings.push(tablespaceFinding(server.major, facts.tablespaces));
     if (programs) findings.push(...(await findLocales(facts.locales, programs, context)));
     findings.push(
       ...(await findContentFindings(

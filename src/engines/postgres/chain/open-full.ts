@@ -1,6 +1,7 @@
 import type { ServerBackupSession } from '../../chain-engine.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
-import { openBaseBackup, openSource } from './open-base-backup.js';
+import { openBaseBackup } from './open-base-backup.js';
+import { openSource } from './open-source.js';
 
 /** A copy of the whole cluster with the log it needs, as one tar. */
 export async function openFull(

@@ -4,9 +4,10 @@ import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import { mapQueryError } from '../map-error.js';
 import { readManifestRanges } from './backup-tap.js';
 import { refuseIncremental } from './incremental-refusals.js';
-import type { OpenedSource } from './open-base-backup.js';
-import { MANIFEST_NAME, openBaseBackup, openSource } from './open-base-backup.js';
-import { INCREMENTAL_FROM } from './programs.js';
+import { openBaseBackup } from './open-base-backup.js';
+import type { OpenedSource } from './open-source.js';
+import { openSource } from './open-source.js';
+import { INCREMENTAL_FROM, MANIFEST_NAME } from './programs.js';
 
 /** What can be told before the tool is asked, with a plainer sentence than its own. */
 async function readParent(source: OpenedSource, parent: ParentBackup): Promise<Buffer> {

@@ -1,6 +1,11 @@
 import type { Tools } from '../../shared/find-tools.js';
 import { findPostgresTools } from '../tools.js';
 
+/** The file of a base backup that names all others; the parent of an incremental is known by it. */
+export const MANIFEST_NAME = 'backup_manifest';
+/** The part of a base backup: one tar, the manifest its last file. */
+export const BASE_PART_NAME = 'base.tar';
+
 /** From here on a server can tell which blocks changed since an earlier backup. */
 export const INCREMENTAL_FROM = 17;
 

@@ -12,6 +12,7 @@ import type { SandboxPlace } from './build-data.js';
 import { buildData, makeOwnDir } from './build-data.js';
 import type { StoredLog } from './log-continuity.js';
 import { isWholeLogApplied, readPreviousRecord, requireStoredLog } from './log-continuity.js';
+import { mapTablespaces } from './map-tablespaces.js';
 import { openSandbox } from './open-sandbox.js';
 import { findSandboxPrograms } from './programs.js';
 import { readPosition, recoveryTargetSettings, requireAfterBackup, toMicroseconds } from './recovery-settings.js';
@@ -60,6 +61,9 @@ export async function recover(context: EngineContext, options: RecoverOptions): 
           )
         : null;
     if (log !== null) giveLog(place, options);
+    // Before anything is replayed: the backup's own log may create a tablespace too.
+    const logDirs = [join(place.data, 'pg_wal'), ...(log === null ? [] : [log.dir])];
+    await mapTablespaces(logDirs, control.segmentBytes, context.signal);
     const locales = JSON.parse(newest.cluster.locales ?? '[]') as string[];
     const { path: localePath, missing } = await prepareLocales(locales, {
       postgres: toolCommand(place.programs, 'postgres'),
@@ -192,7 +196,10 @@ function giveLog(place: SandboxPlace, options: RecoverOptions): void {
     throw new TidemarkError('sandbox_failed', `The sandbox cannot read ${options.logDir}: a folder above is closed.`);
 }
 
-/** Settings of the source that are read besides our file, and signs that would make it a standby. */
+/**
+ * Settings of the source that are read besides our file, and signs that would make it a standby. `tablespace_map` would put links to the
+ * source's own folders in the place of the tablespaces that lie here.
+ */
 function disarm(place: SandboxPlace): void {
   for (const name of ['standby.signal', 'postmaster.pid', 'tablespace_map'])
     rmSync(join(place.data, name), { force: true });

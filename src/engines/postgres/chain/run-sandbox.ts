@@ -84,12 +84,6 @@ function explainExit(exit: ChildExit, signal: AbortSignal): Error {
     return new TidemarkError('recovery_incomplete', `The log that the backup needs is not there: ${words}`);
   if (/No space left on device/.test(stderr))
     return new TidemarkError('sandbox_space', `The sandbox ran full: ${words}`);
-  const tablespace = /directory "([^"]+)" does not exist[\s\S]*tablespace/.exec(stderr)?.[1];
-  if (tablespace !== undefined)
-    return new TidemarkError(
-      'sandbox_failed',
-      `A tablespace was created at ${tablespace} within the replayed log, which a sandbox does not follow; take a full after it and choose a point after that. ${words}`,
-    );
   const how = exit.signal ? `was ended by ${exit.signal}` : `ended with code ${exit.code}`;
   return new TidemarkError(
     'sandbox_failed',

@@ -107,7 +107,14 @@ export function sandboxSettings(options: {
     restart_after_crash: 'off',
     restore_command: restoreCommand(options.logDir),
     recovery_target_action: 'promote',
-    ...(major >= 15 ? { archive_library: '', log_startup_progress_interval: '10s' } : {}),
+    ...(major >= 15
+      ? {
+          archive_library: '',
+          log_startup_progress_interval: '10s',
+          // Tablespaces lie in the data directory here, where recovery would take them for what a crash left.
+          allow_in_place_tablespaces: 'on',
+        }
+      : {}),
     ...(major >= 17 ? { summarize_wal: 'off', event_triggers: 'off' } : {}),
     ...(major >= 18 ? { max_active_replication_origins: '100' } : {}),
     ...options.target,

@@ -5,7 +5,10 @@ import type { RecoverOptions } from '../../chain-engine.js';
 import type { EngineContext } from '../../engine.js';
 import { buildData } from './build-data.js';
 import { requireStoredLog } from './log-continuity.js';
+import type { CreatedTablespace } from './map-tablespaces.js';
+import { mapTablespaces } from './map-tablespaces.js';
 import { findSandboxPrograms } from './programs.js';
+import type { Tablespace } from './read-cluster.js';
 import { timelineSetting } from './recover.js';
 import { recoveryTargetSettings, requireAfterBackup } from './recovery-settings.js';
 
@@ -43,6 +46,13 @@ export async function writeFiles(context: EngineContext, options: RecoverOptions
     needsLog && options.logEnd !== null
       ? requireStoredLog(options, newest.endPosition, options.logEnd, control.segmentBytes, join(data, 'pg_wal'))
       : null;
+  // Whoever starts it on the source's own host must not meet the folders of the living server.
+  const created = await mapTablespaces(
+    [join(data, 'pg_wal'), ...(log === null ? [] : [log.dir])],
+    control.segmentBytes,
+    context.signal,
+  );
+  const stored = JSON.parse(newest.cluster.tablespaces ?? '[]') as Tablespace[];
   const settings = {
     ...(log === null ? { recovery_target: 'immediate' } : recoveryTargetSettings(options.target)),
     ...timelineSetting(newest, log),
@@ -51,12 +61,35 @@ export async function writeFiles(context: EngineContext, options: RecoverOptions
     archive_mode: 'off',
     primary_conninfo: '',
     primary_slot_name: '',
+    // Else recovery takes folders in the place of links for what a crash left, and ends.
+    ...(stored.length > 0 || created.length > 0 ? { allow_in_place_tablespaces: 'on' } : {}),
   };
   for (const name of ['standby.signal', 'postmaster.pid', 'tablespace_map']) rmSync(join(data, name), { force: true });
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${quoted(value)}`);
   appendFileSync(join(data, 'postgresql.auto.conf'), `\n# Written by tidemark extract\n${lines.join('\n')}\n`);
   writeFileSync(join(data, 'recovery.signal'), '', { mode: 0o600 });
-  return { readme: readme(options, data) };
+  return { readme: readme(options, data) + tablespaceNotes(data, stored, created) };
+}
+
+/** Nothing for a cluster without tablespaces. */
+function tablespaceNotes(data: string, stored: readonly Tablespace[], created: readonly CreatedTablespace[]): string {
+  const later = created.filter(({ oid }) => !stored.some((one) => one.oid === String(oid)));
+  if (stored.length === 0 && later.length === 0) return '';
+  const place = (oid: number | string) => join(data, 'pg_tblspc', String(oid));
+  const lines = [
+    ...stored.map(
+      ({ oid, name, location }) => `  ${name}: ${place(oid)}, at the source ${location || 'in the same place'}`,
+    ),
+    ...later.map(({ oid, location }) => `  created in the log: ${place(oid)}, at the source ${location}`),
+  ];
+  return `
+Tablespaces are folders of this data directory, and not where the source keeps them:
+
+${lines.join('\n')}
+
+That is why allow_in_place_tablespaces is on in postgresql.auto.conf. To have one on a disk of its own, while the server is stopped: move its folder there and put a symbolic link in its place,
+  mv ${place('OID')} /new/place && ln -s /new/place ${place('OID')}
+`;
 }
 
 function readme({ server, target, logDir }: RecoverOptions, data: string): string {

@@ -164,6 +164,10 @@ export const restoreTargetSchema = z
   .meta({ id: 'RestoreTarget', description: 'Where it goes, resolved.' });
 export type RestoreTarget = z.infer<typeof restoreTargetSchema>;
 
+/** What a reader of a restore must know beside its result. `code`: stable snake_case. */
+export const restoreNotesSchema = z.array(z.object({ code: z.string(), message: z.string() }));
+export type RestoreNote = z.infer<typeof restoreNotesSchema>[number];
+
 export const restoreSchema = z
   .object({
     id: idSchema('restore'),
@@ -200,6 +204,9 @@ export const restoreSchema = z
     shutOutSeconds: z.number().nullable().meta({ description: 'How long applications were shut out, as measured.' }),
     lastApplied: z.unknown().nullable(),
     firstRefused: z.unknown().nullable(),
+    notes: restoreNotesSchema.meta({
+      description: 'What must be known beside the result: what was passed over or laid elsewhere.',
+    }),
     cancelRequestedAt: timestamp.nullable(),
     createdAt: timestamp,
     startedAt: timestamp.nullable(),

@@ -1,7 +1,12 @@
 import { z } from 'zod';
 import type { RestoreRow } from '../../catalog/restores.js';
 import type { RestoreResource } from '../../domain/schemas/restores.js';
-import { restoreSchema, restoreSourceSchema, restoreTargetSchema } from '../../domain/schemas/restores.js';
+import {
+  restoreNotesSchema,
+  restoreSchema,
+  restoreSourceSchema,
+  restoreTargetSchema,
+} from '../../domain/schemas/restores.js';
 import { restoreStatuses } from '../../domain/statuses.js';
 import { progressColumn, proofColumn } from './present-backup.js';
 import { errorColumn } from './present-database.js';
@@ -9,6 +14,7 @@ import { timeText } from './times.js';
 
 const statusSchema = z.enum(restoreStatuses);
 const wayColumn = z.enum(['staged', 'direct']).nullable().catch(null);
+const notesColumn = restoreNotesSchema.catch([]);
 const comparisonColumn = restoreSchema.shape.comparison.catch(null);
 
 /** True while the former content of the target can be put back. */
@@ -49,6 +55,7 @@ export function presentRestore(row: RestoreRow): RestoreResource {
     shutOutSeconds: row.shutOutSeconds,
     lastApplied: row.lastApplied,
     firstRefused: row.firstRefused,
+    notes: notesColumn.parse(row.notes),
     cancelRequestedAt: timeText(row.cancelRequestedAt),
     createdAt: row.createdAt.toISOString(),
     startedAt: timeText(row.startedAt),

@@ -58,6 +58,8 @@ export async function benchPhysical(options: {
       archive_mode: 'on',
       archive_command: archiveCommand(peerDir),
       autovacuum: 'off',
+      // A statement over many rows would be compiled, and fail where the server's LLVM library is not installed.
+      jit: 'off',
       // Also with what gives up durability: a page that was torn is not what is measured.
       full_page_writes: 'on',
       max_wal_size: '4GB',

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { FRAME_BYTES, packFrames } from '../../src/storage/pack-frames.js';
-import { FrameUnpacker } from '../../src/storage/unpack-frames.js';
+import { unpackFrames } from '../../src/storage/unpack-frames.js';
 
 /** Half of it packs, half does not. */
 const mixed = (bytes: number) => Buffer.concat([randomBytes(bytes >> 1), Buffer.alloc(bytes - (bytes >> 1), 'text ')]);
@@ -22,9 +22,7 @@ const pack = async (chunks: Iterable<Buffer> | AsyncIterable<Buffer>, release?: 
 const unpack = async (stored: Buffer, piece = 64 * 1024) => {
   const pieces: Buffer[] = [];
   for (let at = 0; at < stored.length; at += piece) pieces.push(stored.subarray(at, at + piece));
-  const unpacker = new FrameUnpacker();
-  const [bytes] = await Promise.all([buffer(unpacker), pipeline(Readable.from(pieces), unpacker)]);
-  return bytes;
+  return await buffer(unpackFrames(Readable.from(pieces)));
 };
 
 const cut = (content: Buffer, size: number) =>
@@ -101,16 +99,41 @@ describe('zstd frames', () => {
     const packer = createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 3 } });
     const zeros = Readable.from(Array.from({ length: 200 }, () => Buffer.alloc(1024 * 1024)));
     const [stored] = await Promise.all([buffer(packer), pipeline(zeros, packer)]);
-    const unpacker = new FrameUnpacker();
-    unpacker.end(stored);
     let bytes = 0;
     let most = 0;
-    for await (const chunk of unpacker as AsyncIterable<Buffer>) {
+    for await (const chunk of unpackFrames(Readable.from([stored]))) {
       bytes += chunk.length;
-      most = Math.max(most, unpacker.readableLength);
+      most = Math.max(most, chunk.length);
     }
     expect(bytes).toBe(200 * 1024 * 1024);
     expect(most).toBeLessThan(4 * 1024 * 1024);
+  });
+
+  it('are read whether or not they tell their size, one kind after the other', async () => {
+    const [told, untold, large] = [mixed(300_000), mixed(200_000), Buffer.alloc(FRAME_BYTES * 2, 'text ')];
+    const silent = createZstdCompress();
+    silent.write(untold.subarray(0, 1000));
+    silent.end(untold.subarray(1000));
+    const checked = zstdCompressSync(told, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+    const stored = Buffer.concat([checked, await buffer(silent), zstdCompressSync(told), zstdCompressSync(large)]);
+    const content = Buffer.concat([told, untold, told, large]);
+    for (const piece of [1000, 65_536, stored.length]) {
+      expect((await unpack(stored, piece)).equals(content), `chunks of ${piece}`).toBe(true);
+    }
+  });
+
+  it('end what they are read from when nobody wants the rest', async () => {
+    const source = Readable.from(await pack([mixed(FRAME_BYTES), mixed(FRAME_BYTES), mixed(FRAME_BYTES)]));
+    for await (const _ of unpackFrames(source)) break;
+    expect(source.destroyed).toBe(true);
+  });
+
+  it('that hold something else than they announce are an error', async () => {
+    const [frame] = await pack([Buffer.from('a'.repeat(100))]);
+    const other = Buffer.from(frame as Buffer);
+    // A single segment of less than 256 bytes: its size is the byte after the descriptor.
+    other[5] = 90;
+    await expect(unpack(other)).rejects.toThrow();
   });
 
   it('that are cut off, damaged or no frames at all are an error', async () => {

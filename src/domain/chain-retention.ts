@@ -74,10 +74,14 @@ export function decideRetention(input: RetentionInput): RetentionDecision {
   const decided = new Decided(backups);
   for (const id of input.pins.backupIds) decided.keep(id, 'a run or a restore needs it now');
   const fulls = backups.filter(({ kind }) => kind === 'full').sort(newestFirst);
-  fulls.slice(0, rules.fulls).forEach((full, index) => {
-    const newest = `one of the newest ${rules.fulls} fulls`;
-    decided.keep(full.id, index === 0 ? 'the newest full always stays' : newest);
-  });
+  // One that is damaged counts for nothing: it stays until as many newer ones are good, because the store may give it back.
+  let good = 0;
+  for (const full of fulls) {
+    if (good >= rules.fulls) break;
+    const isFirst = good === 0 && !full.damaged;
+    decided.keep(full.id, isFirst ? 'the newest full always stays' : `one of the newest ${rules.fulls} fulls`);
+    if (!full.damaged) good += 1;
+  }
   for (const { base } of anchors) {
     decided.keep(base.tip.id, `the promised window of ${rules.pitrHours} hours begins with it`);
   }

@@ -552,6 +552,13 @@ export const errorTable = {
     'The point lies outside the recovery window',
     'Choose a point inside the named window.',
   ),
+  position_ambiguous: row(
+    422,
+    false,
+    'caller',
+    'The position lies on several timelines',
+    'Give a time instead: each of the named timelines covers its own.',
+  ),
   recovery_incomplete: row(
     500,
     false,

@@ -52,7 +52,7 @@ export function groupRuns(slices: readonly PlanSlice[], present: PlanInput['pres
         ...last,
         toSeq: slice.seq,
         end: slice.endPosition,
-        coversTo: slice.coversTo ?? last.coversTo,
+        coversTo: later(last.coversTo, slice.coversTo),
       };
     } else {
       const { epoch, fromSeq, seq: toSeq, startPosition: start, endPosition: end, coversTo } = slice;
@@ -68,10 +68,16 @@ export function withPresent(runs: readonly LogRun[], present: PlanInput['present
   if (last === undefined || present === null || last.epoch !== present.epoch || present.coveredTo === null) {
     return [...runs];
   }
-  return [...runs.slice(0, -1), { ...last, coversTo: present.coveredTo }];
+  return [...runs.slice(0, -1), { ...last, coversTo: later(last.coversTo, present.coveredTo) }];
 }
 
-/** Decides what is read to reach a point of the log. Throws `outside_window`, naming the window. */
+/** The later of two times: the clock of a source that took over may go behind. */
+function later(a: string | null, b: string | null): string | null {
+  if (a === null || b === null) return a ?? b;
+  return Date.parse(a) < Date.parse(b) ? b : a;
+}
+
+/** Decides what is read to reach a point of the log. Throws `outside_window`, naming the window, and `position_ambiguous`. */
 export function planPoint(input: PlanInput, target: RecoveryTarget): RecoveryPlan {
   const runs = groupRuns(input.slices, input.present);
   const chosen = chooseBase(input, runs, target);
@@ -146,6 +152,7 @@ function chooseBase(
       const wanted = parsePosition(target.position);
       // A GTID says nothing of its place in the log: the caller has left out the backups that hold it already.
       if (wanted === null) return bases.find(({ run }) => run !== null) ?? null;
+      assertOneHistory(input.slices, runs, wanted);
       return (
         bases.find(
           ({ base, run }) =>
@@ -156,6 +163,33 @@ function chooseBase(
       );
     }
   }
+}
+
+/**
+ * An LSN alone names a place on each timeline that has it: where stretches of different timelines do, after a promotion that lost something,
+ * nobody but the asker knows which is meant. Throws `position_ambiguous`, naming them.
+ */
+function assertOneHistory(slices: readonly PlanSlice[], runs: readonly LogRun[], wanted: LogPosition): void {
+  const found = new Map<number, LogRun>();
+  for (const run of runs) {
+    if (compareLogPositions(run.start, wanted) > 0 || compareLogPositions(wanted, run.end) > 0) continue;
+    const timeline = timelineAt(slices, run, wanted);
+    if (timeline !== null && !found.has(timeline)) found.set(timeline, run);
+  }
+  if (found.size < 2) return;
+  const places = [...found].map(
+    ([timeline, { start, end, coversTo }]) =>
+      `timeline ${timeline} (stored from ${start.lsn} to ${end.lsn}${coversTo === null ? '' : `, covered up to ${coversTo}`})`,
+  );
+  throw new TidemarkError('position_ambiguous', `The position ${wanted.lsn} lies on ${places.join(' and on ')}.`);
+}
+
+function timelineAt(slices: readonly PlanSlice[], run: LogRun, wanted: LogPosition): number | null {
+  const inside = slices.filter(
+    ({ epoch, fromSeq, seq }) => epoch === run.epoch && fromSeq >= run.fromSeq && seq <= run.toSeq,
+  );
+  const slice = inside[Math.min(firstSliceAfter(inside, wanted), inside.length - 1)];
+  return slice?.endPosition.timeline ?? null;
 }
 
 /** An LSN as a position; null for a GTID. */

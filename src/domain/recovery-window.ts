@@ -14,6 +14,8 @@ export type ChainBackup = {
   readonly takenAt: string;
   readonly startPosition: LogPosition;
   readonly endPosition: LogPosition;
+  /** It was found damaged in the store: nothing begins with it or is built on it. */
+  readonly damaged?: boolean;
 };
 
 /** Stored log without a hole. */
@@ -35,7 +37,7 @@ export type RecoveryWindow = WindowRun & { readonly runs: readonly WindowRun[] }
 export type Base = { readonly tip: ChainBackup; readonly path: readonly ChainBackup[] };
 
 /**
- * The backups from which a recovery can begin: fulls, and physical incrementals of which every ancestor is there. Newest first. A log
+ * The backups from which a recovery can begin: fulls, and physical incrementals of which every ancestor is there, none of them damaged. Newest first. A log
  * incremental holds no data: it is a point of the log that begins at its physical ancestor.
  */
 export function listBases(backups: readonly ChainBackup[]): Base[] {
@@ -44,7 +46,7 @@ export function listBases(backups: readonly ChainBackup[]): Base[] {
   for (const tip of backups) {
     if (tip.kind === 'incremental' && tip.incremental !== 'physical') continue;
     const path = pathOf(tip, byId);
-    if (path !== null) bases.push({ tip, path });
+    if (path !== null && !path.some(({ damaged }) => damaged)) bases.push({ tip, path });
   }
   return bases.sort((a, b) => timeOf(b.tip.takenAt) - timeOf(a.tip.takenAt));
 }

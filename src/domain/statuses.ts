@@ -45,6 +45,7 @@ export const notificationEvents = [
   'source_changed',
   'cleanup_pending',
   'retention_refused',
+  'backup_damaged',
 ] as const;
 export type NotificationEvent = (typeof notificationEvents)[number];
 

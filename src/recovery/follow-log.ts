@@ -15,8 +15,13 @@ const TICK_MS = 1_000;
 const BUSY_BYTES = 1024 * 1024;
 /** How often the end of the source's log is asked for. */
 const COVER_EVERY_MS = 5_000;
-/** A commit's time is taken a moment before its record is written. */
-const COVER_MARGIN_MS = 1_000;
+/**
+ * A commit takes its time, waits for its place in the log (on PostgreSQL for one of eight locks, whose holders may be writing to a slow
+ * disk), and is answered when it is written. What was answered before the clock was read is in the log whatever the margin; it is for commits
+ * that had taken their time by then and not yet their place. Points that are not at the edge are safe from longer waits: a recovery reads
+ * on for a minute.
+ */
+const COVER_MARGIN_MS = 2_000;
 
 export type LogEnd = { readonly clock: string; readonly position: LogPosition };
 
@@ -28,6 +33,8 @@ export type FollowLog = {
   readonly chainId: string;
   /** The newest slice that is stored; null at the beginning of an epoch. */
   readonly last: StoredSlice | null;
+  /** Highest number that is taken behind `last` by something damaged: the next slice stands for all up to there, and one more. */
+  readonly taken: number;
   /** Small slices that are stored, in order: neighbours among them are put together. */
   readonly small: readonly StoredSlice[];
   /** Asked every few seconds; a failure only means that what is covered is not known just now. */
@@ -102,14 +109,16 @@ class SliceWriter {
   async write(chunk: LogChunk, coversTo: string | null): Promise<void> {
     const { store, keys, installationId, chainId, follower } = this.options;
     this.assertGoesOn(chunk);
-    const seq = (this.last?.record.seq ?? 0) + 1;
+    const fromSeq = (this.last?.record.seq ?? 0) + 1;
+    const { taken } = this.options;
+    const seq = taken < fromSeq ? fromSeq : taken + 1;
     const slice = await writeLogSlice({
       place: store.place,
       keys,
       installationId,
       slice: {
         chainId,
-        fromSeq: seq,
+        fromSeq,
         seq,
         source: plainIdentity(follower.server),
         file: chunk.file,

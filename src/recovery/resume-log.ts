@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { TidemarkError } from '../domain/errors.js';
 import type { LogFollowerOptions } from '../engines/log-follower.js';
 import type { KeyOpener } from '../keys/key-opener.js';
+import { isDamage } from '../storage/is-damage.js';
 import { assertLinked, openSlice, readSliceRecord } from '../storage/read-log-slice.js';
 import type { SlicePlace, StoredSlice } from '../storage/slice-record.js';
 import { sliceRecordKey, tailOf } from '../storage/slice-record.js';
@@ -12,38 +13,61 @@ export type LogStore = {
   readonly signal: AbortSignal;
 };
 
-/** Reads the records under these keys, in order. Throws `object_missing` for one that is gone. */
-export async function readRecords(store: LogStore, recordKeys: readonly string[]): Promise<StoredSlice[]> {
+/** Reads records, in order. Throws `object_missing` for one that is gone, `manifest_forged` for one that is not the noted one. */
+export async function readRecords(
+  store: LogStore,
+  rows: readonly { readonly recordKey: string; readonly recordSha256: string }[],
+): Promise<StoredSlice[]> {
   const slices: StoredSlice[] = [];
   // A few at a time: each is one small object, and a range may have thousands.
-  for (let index = 0; index < recordKeys.length; index += 16) {
-    const some = recordKeys.slice(index, index + 16).map(async (recordKey) => {
+  for (let index = 0; index < rows.length; index += 16) {
+    const some = rows.slice(index, index + 16).map(async ({ recordKey, recordSha256 }) => {
       const found = await readSliceRecord({ ...store, recordKey });
-      if (found !== null) return found;
-      throw new TidemarkError('object_missing', `The slice record ${recordKey} is missing.`, { object: recordKey });
+      if (found === null) {
+        throw new TidemarkError('object_missing', `The slice record ${recordKey} is missing.`, { object: recordKey });
+      }
+      if (found.recordSha256 !== recordSha256) {
+        throw new TidemarkError('manifest_forged', `${recordKey} is not the record that was written.`, {
+          object: recordKey,
+        });
+      }
+      return found;
     });
     slices.push(...(await Promise.all(some)));
   }
   return slices;
 }
 
+/** A slice that is not, or not any more, what was written. */
+export type DamagedSlice = { readonly recordKey: string; readonly code: string; readonly message: string };
+
 /**
  * Slices in the store that come after `last` and that no row tells of: a writer was killed between the record and its row. They are part
- * of the archive; whoever wrote the same numbers again would be refused by the store.
+ * of the archive; whoever wrote the same numbers again would be refused by the store. `broken`: the record with which that ends, when it is
+ * not one that follows the slice before it.
  */
-export async function findUnnoted(store: LogStore, last: StoredSlice | null): Promise<StoredSlice[]> {
-  const found: StoredSlice[] = [];
+export async function findUnnoted(
+  store: LogStore,
+  last: StoredSlice | null,
+): Promise<{ readonly slices: readonly StoredSlice[]; readonly broken: DamagedSlice | null }> {
+  const slices: StoredSlice[] = [];
   for (;;) {
-    const before = found.at(-1) ?? last;
+    const before = slices.at(-1) ?? last;
     const seq = (before?.record.seq ?? 0) + 1;
-    const next = await readSliceRecord({ ...store, recordKey: sliceRecordKey(store.place, seq, seq) });
-    if (next === null) return found;
-    if (next.record.previous !== (before === null ? null : tailOf(before))) {
-      throw new TidemarkError('manifest_forged', `${next.recordKey} does not follow the slice before it.`, {
-        object: next.recordKey,
-      });
+    const recordKey = sliceRecordKey(store.place, seq, seq);
+    try {
+      const next = await readSliceRecord({ ...store, recordKey });
+      if (next === null) return { slices, broken: null };
+      if (next.record.previous !== (before === null ? null : tailOf(before))) {
+        throw new TidemarkError('manifest_forged', `${recordKey} does not follow the slice before it.`, {
+          object: recordKey,
+        });
+      }
+      slices.push(next);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return { slices, broken: { recordKey, code: error.code, message: error.message } };
     }
-    found.push(next);
   }
 }
 
@@ -54,8 +78,6 @@ export async function resumeFrom(
     readonly last: StoredSlice;
     /** Slices of the last file, in order. */
     readonly ofFile: readonly StoredSlice[];
-    /** Slices of the newest whole file before it; empty when there is none. */
-    readonly before: readonly StoredSlice[];
   },
 ): Promise<LogFollowerOptions['resume']> {
   assertLinked(stored.ofFile);
@@ -71,13 +93,11 @@ export async function resumeFrom(
   }
   const offset = record.offset + record.object.bytes;
   if (bytes !== offset) throw missingPart(stored.last, bytes);
-  const before = stored.before[0]?.record;
   return {
     cursor: { file: record.file, offset },
     position: record.endPosition,
     server: record.source,
     prefixSha256: hash.digest('hex'),
-    before: before === undefined ? null : { file: before.file, read: () => readWhole(store, stored.before) },
   };
 }
 
@@ -87,13 +107,4 @@ function missingPart(slice: StoredSlice, bytes: number): TidemarkError {
     `The stored part of ${slice.record.file} has a hole at byte ${bytes}: following cannot go on from it.`,
     { object: slice.recordKey },
   );
-}
-
-async function readWhole(store: LogStore, slices: readonly StoredSlice[]): Promise<Buffer> {
-  assertLinked(slices);
-  const chunks: Buffer[] = [];
-  for (const { record } of slices) {
-    for await (const chunk of await openSlice({ ...store, record })) chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks);
 }

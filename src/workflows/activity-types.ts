@@ -90,7 +90,13 @@ export type ArchiveWish = {
 /** `rotated`: it ended by itself, to be begun again. `gap`: the log does not go on where the store ends. */
 export type FollowResult =
   | { readonly ended: 'rotated' }
-  | { readonly ended: 'gap'; readonly error: RunError; readonly to: LogPosition | null };
+  | {
+      readonly ended: 'gap';
+      readonly error: RunError;
+      /** The last that is known; null: as far as the catalog says. */
+      readonly from: LogPosition | null;
+      readonly to: LogPosition | null;
+    };
 
 export type RecoveryResult = {
   readonly stagingName: string;
@@ -132,7 +138,7 @@ export interface Activities extends ChainActivities, AttachmentActivities, Peopl
   readArchive(input: { chainId: string }): Promise<ArchiveWish | null>;
   followLog(input: { chainId: string }): Promise<FollowResult>;
   noteArchiveError(input: { chainId: string; error: RunError }): Promise<void>;
-  noteGap(input: { chainId: string; error: RunError; to: LogPosition | null }): Promise<{
+  noteGap(input: { chainId: string; error: RunError; from: LogPosition | null; to: LogPosition | null }): Promise<{
     /** False when the epoch held nothing: there is no range to name and nothing new to begin. */
     noted: boolean;
     /** The full that was queued at once. */

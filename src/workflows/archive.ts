@@ -76,7 +76,7 @@ export async function archive(input: ArchiveInput): Promise<void> {
 type Outcome =
   | { readonly state: 'ended' }
   | { readonly state: 'failed'; readonly error: RunError }
-  | { readonly state: 'gap'; readonly error: RunError; readonly to: Extract<FollowResult, { ended: 'gap' }>['to'] };
+  | ({ readonly state: 'gap' } & Omit<Extract<FollowResult, { ended: 'gap' }>, 'ended'>);
 
 function pauseFor(failures: number, outcome: Outcome) {
   if (outcome.state === 'failed') {
@@ -105,7 +105,9 @@ async function followWhileWanted(
     )
     .then(
       (result) => {
-        outcome = result.ended === 'gap' ? { state: 'gap', error: result.error, to: result.to } : { state: 'ended' };
+        if (result.ended === 'rotated') outcome = { state: 'ended' };
+        // A worker of an earlier build does not say from where.
+        else outcome = { state: 'gap', error: result.error, from: result.from ?? null, to: result.to };
       },
       (error: unknown) => {
         // Only our own wish cancels the scope alone; a cancel of the entity reaches us below.
@@ -144,10 +146,10 @@ async function watch(
 async function noteGap(
   chainId: string,
   wish: ArchiveWish,
-  { error, to }: Extract<Outcome, { state: 'gap' }>,
+  { error, from, to }: Extract<Outcome, { state: 'gap' }>,
   story: Story,
 ): Promise<boolean> {
-  const { noted, backupId } = await activities.catalog.noteGap({ chainId, error, to });
+  const { noted, backupId } = await activities.catalog.noteGap({ chainId, error, from, to });
   story.tell(`Gap: ${error.message}${backupId === null ? '' : ` A full is queued: ${backupId}`}`);
   if (!noted) {
     await activities.catalog.noteArchiveError({ chainId, error });

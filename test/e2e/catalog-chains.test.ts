@@ -5,8 +5,10 @@ import { beginAttempt, settleBackup } from '../../src/catalog/runs/backup-run.js
 import { findParent, noteChainFacts, noteChainRun, takeNextChainRun } from '../../src/catalog/runs/chain-run.js';
 import { claimChainRun } from '../../src/catalog/runs/claim-chain.js';
 import { noteEvent } from '../../src/catalog/runs/note-event.js';
+import { needsFull } from '../../src/catalog/runs/present-full.js';
 import { noJson } from '../../src/catalog/runs/run-json.js';
 import { newId } from '../../src/domain/ids.js';
+import { addSliceRow } from '../support/chain-rows.js';
 import { errorOf, registerPlan, useUsecases } from '../support/usecase-stack.js';
 
 describe('the runs of a chain', () => {
@@ -80,7 +82,7 @@ describe('the runs of a chain', () => {
   async function complete(
     chain: Chain,
     kind: 'full' | 'incremental',
-    facts: { parentId?: string; epoch?: number } = {},
+    facts: { parentId?: string; epoch?: number; position?: { lsn: string } } = {},
   ) {
     const id = newId('backup');
     const takenAt = nextTime();
@@ -210,13 +212,46 @@ describe('the runs of a chain', () => {
     const old = await complete(chain, 'full', { epoch: 1 });
     await noteChainRun(catalog, old);
     expect(await attachment()).toMatchObject({ pitrStatus: 'error', lastFullAt: (await row(old)).takenAt });
-    const present = await complete(chain, 'full', { epoch: 2 });
+    // Of the epoch, but the log that is stored of it begins later: what was written in between is nowhere.
+    const tooEarly = await complete(chain, 'full', { epoch: 2, position: { lsn: '0/100' } });
+    await noteChainRun(catalog, tooEarly);
+    await addSliceRow(stack.context, chain.chainId, { epoch: 2, seq: 1, from: '0/200', to: '0/300' });
+    await noteChainRun(catalog, tooEarly);
+    expect(await attachment()).toMatchObject({ pitrStatus: 'error' });
+    // Its end is on its way into the archive.
+    const present = await complete(chain, 'full', { epoch: 2, position: { lsn: '0/400' } });
     await noteChainRun(catalog, present);
     await noteChainRun(catalog, old);
     expect(await attachment()).toMatchObject({
       ...{ pitrStatus: 'active', pitrError: null, lastIncrementalAt: null },
       lastFullAt: (await row(present)).takenAt,
     });
+  });
+
+  it('are asked for when the log is followed and no full of its present stretch is there, later each time that one fails', async () => {
+    const chain = await makeChain({ archiveWanted: true });
+    const { catalog } = stack.context;
+    const { prisma } = catalog;
+    const needs = (minutes = 0) => needsFull(catalog, chain.chainId, new Date(Date.now() + minutes * 60_000));
+    const set = (data: object) => prisma.chain.update({ where: { id: chain.chainId }, data });
+    await set({ archiveEpoch: 1, archiveStatus: 'error', coveredTo: new Date() });
+    expect(await needs()).toBe(false);
+    await set({ archiveStatus: 'following' });
+    await complete(chain, 'full', { epoch: 0, position: { lsn: '0/100' } });
+    await addSliceRow(stack.context, chain.chainId, { epoch: 1, seq: 1, from: '0/200', to: '0/300' });
+    expect(await needs()).toBe(true);
+    const first = await chain.due('full', new Date());
+    expect(await needs()).toBe(false);
+    await fail(first.backupId ?? '');
+    expect([await needs(), await needs(4), await needs(6)]).toEqual([false, false, true]);
+    const second = await chain.due('full', new Date());
+    await fail(second.backupId ?? '');
+    expect([await needs(6), await needs(11)]).toEqual([false, true]);
+    await prisma.policy.update({ where: { id: chain.policyId }, data: { status: 'paused', pausedBy: 'failures' } });
+    expect(await needs(11)).toBe(false);
+    await prisma.policy.update({ where: { id: chain.policyId }, data: { status: 'active', pausedBy: null } });
+    await complete(chain, 'full', { epoch: 1, position: { lsn: '0/250' } });
+    expect(await needs(11)).toBe(false);
   });
 
   it('leave a database protected when a later step of its attachment fails, and an unproven one in error', async () => {
@@ -239,7 +274,8 @@ describe('the runs of a chain', () => {
     const chain = await makeChain({ archiveWanted: true });
     const { catalog } = stack.context;
     const { prisma } = catalog;
-    await complete(chain, 'full', { epoch: 0 });
+    await addSliceRow(stack.context, chain.chainId, { epoch: 0, seq: 1, from: '0/100', to: '0/300' });
+    await complete(chain, 'full', { epoch: 0, position: { lsn: '0/200' } });
     const settled = async (archiveStatus: string, noted: object | null) => {
       await prisma.chain.update({ where: { id: chain.chainId }, data: { archiveStatus, coveredTo: nextTime() } });
       await prisma.attachment.update({

@@ -6,7 +6,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { claimChainRun } from '../../src/catalog/runs/claim-chain.js';
 import { recoveryWindow } from '../../src/catalog/runs/recovery-window.js';
 import { loadConfig } from '../../src/config.js';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
@@ -14,13 +13,9 @@ import { engineRoot } from '../../src/platform/installed.js';
 import { findFreePort } from '../../src/platform/ports.js';
 import { serverUser } from '../../src/platform/run-as.js';
 import { runChild } from '../../src/platform/run-child.js';
-import { requestRestore } from '../../src/usecases/request-restore.js';
-import { wakeSignal, workflowTypes } from '../../src/workflows/messages.js';
-import { chainWorkflowId, taskQueues } from '../../src/workflows/names.js';
 import type { ArchivedServer } from '../support/archived-server.js';
 import { archiveServer } from '../support/archived-server.js';
 import { describeEngine, uniqueName, usePrivateEngine } from '../support/engine-servers.js';
-import { settledBackup, settledRestore } from '../support/run-helpers.js';
 import type { WorkerProcess } from '../support/run-stack.js';
 import { useRunStack } from '../support/run-stack.js';
 
@@ -45,23 +40,7 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
   let busy: string;
   let commits: Commit[] = [];
 
-  async function takeBackup(kind: 'full' | 'incremental'): Promise<string> {
-    const claimed = await claimChainRun(stack.catalog, {
-      chainId: server.chainId,
-      kind,
-      trigger: 'manual',
-      requestedBy: stack.admin.userId,
-    });
-    await stack.temporal.client.workflow.signalWithStart(workflowTypes.chain, {
-      workflowId: chainWorkflowId(server.policyId, server.serverId),
-      taskQueue: taskQueues.control,
-      args: [{ chainId: server.chainId, labels: { serverName: 'source', policyName: 'policy' } }],
-      signal: wakeSignal,
-    });
-    const row = await settledBackup(stack, claimed.backupId ?? '', 180_000);
-    expect(row).toMatchObject({ status: 'completed', kind, error: null });
-    return row.id;
-  }
+  const takeBackup = async (kind: 'full' | 'incremental') => (await server.takeBackup(kind)).id;
 
   /** Commits one row at a time, and as much again elsewhere on the same server, with accounts and definitions in between. */
   async function write(rows: number): Promise<void> {
@@ -85,15 +64,7 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
   type Point = { time?: string; position?: string; before?: boolean };
   /** Restores a point under another name and reads which rows are there. */
   async function restoreTo(point: Point) {
-    const database = uniqueName('restored');
-    const asked = await requestRestore(stack.context, stack.admin, {
-      source: { kind: 'pitr', databaseId: server.database.id, ...point },
-      target: { kind: 'server', databaseId: server.database.id, database },
-      overwrite: false,
-      confirmOverwrite: false,
-      keepPreviousHours: 24,
-    });
-    const row = await settledRestore(stack, asked.id, 240_000);
+    const { name: database, row } = await server.restorePoint(point);
     if (row.status !== 'completed') return { row, rows: [] as string[], database };
     const found = await source.query<{ n: string }>('select n::text from written order by written.n', database);
     return { row, rows: found.map(({ n }) => n), database };

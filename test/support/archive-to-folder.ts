@@ -36,13 +36,11 @@ export function resumeFrom(dir: string): LogFollowerOptions['resume'] {
   const state = kept.get(dir);
   if (!state?.last || !state.server) return null;
   const content = readFileSync(join(dir, state.last.file));
-  const before = state.order[state.order.indexOf(state.last.file) - 1];
   return {
     cursor: { file: state.last.file, offset: content.length },
     position: state.last.end,
     server: state.server,
     prefixSha256: createHash('sha256').update(content).digest('hex'),
-    before: before === undefined ? null : { file: before, read: async () => readFileSync(join(dir, before)) },
   };
 }
 

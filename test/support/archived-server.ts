@@ -1,16 +1,20 @@
 /** A server whose log is archived under a policy, made of rows alone: what the archive does must not depend on who wrote them. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { expect } from 'vitest';
+import { claimChainRun } from '../../src/catalog/runs/claim-chain.js';
 import { newId } from '../../src/domain/ids.js';
 import type { ChainEngine } from '../../src/engines/chain-engine.js';
 import { masterKeyOpener } from '../../src/keys/key-opener.js';
 import { readRecords } from '../../src/recovery/resume-log.js';
 import { assembleLogFiles } from '../../src/storage/assemble-log-files.js';
 import { openDestination } from '../../src/storage/open-destination.js';
+import { requestRestore } from '../../src/usecases/request-restore.js';
 import { wakeSignal, workflowTypes } from '../../src/workflows/messages.js';
-import { archiveWorkflowId, taskQueues } from '../../src/workflows/names.js';
+import { archiveWorkflowId, chainWorkflowId, taskQueues } from '../../src/workflows/names.js';
 import type { TestEngine } from './engine-servers.js';
-import { protectDatabase } from './run-helpers.js';
+import { uniqueName } from './engine-servers.js';
+import { protectDatabase, settledBackup, settledRestore } from './run-helpers.js';
 import type { RunStack } from './run-stack.js';
 import { until } from './until.js';
 
@@ -99,6 +103,32 @@ export async function archiveServer(
         args: [{ chainId, labels: { serverName: 'source', policyName: 'policy' } }],
         signal: wakeSignal,
       }),
+    /** Takes a full or incremental of the server through its chain and waits for it. */
+    async takeBackup(kind: 'full' | 'incremental') {
+      const { userId: requestedBy } = stack.admin;
+      const claimed = await claimChainRun(stack.catalog, { chainId, kind, trigger: 'manual', requestedBy });
+      await stack.temporal.client.workflow.signalWithStart(workflowTypes.chain, {
+        workflowId: chainWorkflowId(policyId, serverId),
+        taskQueue: taskQueues.control,
+        args: [{ chainId, labels: { serverName: 'source', policyName: 'policy' } }],
+        signal: wakeSignal,
+      });
+      const row = await settledBackup(stack, claimed.backupId ?? '', 180_000);
+      expect(row).toMatchObject({ status: 'completed', kind, error: null });
+      return row;
+    },
+    /** Restores a point of the archived database under another name, on the same server. */
+    async restorePoint(point: { time?: string; position?: string; before?: boolean }) {
+      const name = uniqueName('restored');
+      const asked = await requestRestore(stack.context, stack.admin, {
+        source: { kind: 'pitr', databaseId: made.database.id, ...point },
+        target: { kind: 'server', databaseId: made.database.id, database: name },
+        overwrite: false,
+        confirmOverwrite: false,
+        keepPreviousHours: 24,
+      });
+      return { name, row: await settledRestore(stack, asked.id, 240_000) };
+    },
     /** Waits until everything that is committed now is durable in the store. */
     async caughtUp(timeoutMs = 90_000): Promise<void> {
       // The source runs on this machine; the engine's own answer may be of a moment before.
@@ -108,11 +138,7 @@ export async function archiveServer(
     /** Puts every stored slice of an epoch together, verified; the files' names and how many bytes of each are stored. */
     async assemble(epoch: number, dir: string) {
       const place = { destination, serverId, policyId, epoch };
-      const rows = await slices(epoch);
-      const records = await readRecords(
-        { place, openKey, signal },
-        rows.map((row) => row.recordKey),
-      );
+      const records = await readRecords({ place, openKey, signal }, await slices(epoch));
       return await assembleLogFiles({ place, slices: records, openKey, dir, signal });
     },
     /** Compares assembled WAL files with those that the server still has; returns how many bytes were equal. */

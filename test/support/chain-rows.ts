@@ -94,3 +94,21 @@ export async function addChainRun(
   });
   return id;
 }
+
+/** A stored slice of a chain's log: WAL from one LSN to another. */
+export async function addSliceRow(
+  context: UsecaseContext,
+  chainId: string,
+  given: { epoch: number; seq: number; from: string; to: string; coversTo?: Date },
+): Promise<string> {
+  const { epoch, seq, from, to, coversTo = null } = given;
+  const id = newId('slice');
+  await context.catalog.prisma.logSlice.create({
+    data: {
+      ...{ id, chainId, epoch, fromSeq: seq, seq, file: `file${seq}`, coversTo },
+      ...{ offset: 0n, bytes: 100n, storedBytes: 50n, endsFile: true, sha256: '', previous: null, recordSha256: '' },
+      ...{ startPosition: { lsn: from }, endPosition: { lsn: to }, recordKey: `${id}.json`, objectKey: id },
+    },
+  });
+  return id;
+}

@@ -84,6 +84,15 @@ describe('retention of fulls and incrementals', () => {
     expect(deleteBackups).toEqual([]);
   });
 
+  it('does not count a damaged full, and keeps it until as many newer ones are good', () => {
+    const damaged = { ...full('c', 48), damaged: true };
+    const { deleteBackups, keptBecause } = decide({ backups: [full('a', 0), full('b', 24), damaged], hour: 50 });
+    expect(deleteBackups).toEqual([]);
+    expect(keptBecause.b).toBe('the newest full always stays');
+    const later = [full('a', 0), full('b', 24), damaged, full('d', 72), full('e', 96)];
+    expect(decide({ backups: later, hour: 98 }).deleteBackups).toEqual(['c', 'b', 'a']);
+  });
+
   it('cuts a chain from its end, never from its middle', () => {
     const old = [full('a', 0), physical('a1', 'a', 10), physical('a2', 'a1', 20)];
     expect(decide({ backups: [...old, physical('a3', 'a2', 60)], hour: 100 }).deleteBackups).toEqual([]);

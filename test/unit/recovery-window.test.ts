@@ -67,6 +67,12 @@ describe('the recovery window', () => {
     expect(window?.to).toBe(time(55));
   });
 
+  it('never goes back with the clock of a source that took over', () => {
+    const behind = slices(0, 6).map((slice, index) => (index < 5 ? slice : { ...slice, coversTo: time(1) }));
+    expect(windowOf([full('a', 0.5)], behind)?.to).toBe(time(5));
+    expect(windowOf([full('a', 0.5)], behind, { epoch: 0, coveredTo: time(3) })?.to).toBe(time(5));
+  });
+
   it('does not reach over a hole, and says so as two stretches', () => {
     const stored = [...slices(0, 5), ...slices(6, 12)];
     const window = windowOf([full('a', 1.5), full('b', 8.5)], stored);
@@ -153,6 +159,42 @@ describe('the plan of a recovery', () => {
     const plan = planPoint(input, { kind: 'position', position: lsn(5.5).lsn, before: false });
     expect(plan).toMatchObject({ backupIds: ['a'], log: { toSeq: 7 } });
     expect(() => planPoint(input, { kind: 'position', position: lsn(25).lsn, before: false })).toThrow('outside');
+  });
+
+  it('refuses an LSN that lies on two timelines, naming both, and finds one that lies on one', () => {
+    const on = (timeline: number, stored: PlanSlice[]) =>
+      stored.map((slice) => ({
+        ...slice,
+        startPosition: { ...slice.startPosition, timeline },
+        endPosition: { ...slice.endPosition, timeline },
+      }));
+    // The old primary wrote up to minute 10; its successor left it at minute 8, and the archive went on there after a gap.
+    const forked: PlanInput = {
+      backups: [full('a', 2.5), full('b', 11.5, 1)],
+      slices: [...on(1, slices(0, 10)), ...on(2, slices(8, 16, 1))],
+      present: null,
+    };
+    const find = (minute: number) =>
+      planPoint(forked, { kind: 'position', position: lsn(minute).lsn, before: false }).backupIds;
+    expect(find(5)).toEqual(['a']);
+    expect(find(14)).toEqual(['b']);
+    expect(() => find(9)).toThrow(/timeline 1 .* and on timeline 2/);
+    // Two stretches of one history.
+    const again = { ...forked, slices: [...on(1, slices(0, 10)), ...on(1, slices(8, 16, 1))] };
+    expect(planPoint(again, { kind: 'position', position: lsn(9).lsn, before: false }).backupIds).toEqual(['a']);
+  });
+
+  it('passes over what was found damaged, and what is built on it, for the next older one that the log reaches on from', () => {
+    const without = (id: string, minute: number) => {
+      const damaged = { ...input, backups: backups.map((one) => (one.id === id ? { ...one, damaged: true } : one)) };
+      return planPoint(damaged, { kind: 'time', time: time(minute), before: false });
+    };
+    expect(without('c', 16)).toMatchObject({ backupIds: ['a', 'b'], log: { fromSeq: 5 } });
+    expect(without('b', 7)).toMatchObject({ backupIds: ['a'], log: { fromSeq: 1 } });
+    expect(() => without('a', 7)).toThrow('outside the recovery window');
+    // Asked for by its id it is tried: the store may have it again.
+    const asked = { ...input, backups: backups.map((one) => ({ ...one, damaged: true })) };
+    expect(planBackup(asked, 'b').backupIds).toEqual(['a', 'b']);
   });
 
   it('of a full or physical incremental reads no log', () => {

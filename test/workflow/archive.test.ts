@@ -95,21 +95,22 @@ describe('the archive workflow', () => {
     const error = { code: 'log_gap', message: 'The server removed its log from 0/1 to 0/2.' };
     const script = {
       readArchive: [wish, { ...wish, settings: 'epoch 1' }, stopped],
-      followLog: [{ ended: 'gap', error, to: { lsn: '0/2' } }, untilCancelled],
+      followLog: [{ ended: 'gap', error, from: { lsn: '0/1' }, to: { lsn: '0/2' } }, untilCancelled],
     };
     const { scripted } = await run(script, async (handle, now) => {
       await following(now, 2);
       await handle.signal(wakeSignal);
     });
-    expect(scripted.inputs('noteGap')).toEqual([{ chainId: 'chn_1', error, to: { lsn: '0/2' } }]);
+    expect(scripted.inputs('noteGap')).toEqual([{ chainId: 'chn_1', error, from: { lsn: '0/1' }, to: { lsn: '0/2' } }]);
     expect(scripted.calls).not.toContain('noteArchiveError');
   });
 
   test('a gap in an epoch that holds nothing is an error that is tried again with growing pauses', async () => {
     const error = { code: 'log_gap', message: 'The server keeps no log.' };
+    const gap = { ended: 'gap', error, from: null, to: null };
     const script = {
       readArchive: [wish, wish, wish, stopped],
-      followLog: [{ ended: 'gap', error, to: null }, { ended: 'gap', error, to: null }, untilCancelled],
+      followLog: [gap, gap, untilCancelled],
       noteGap: [{ noted: false, backupId: null }],
     };
     const { scripted } = await run(script, async (handle, now) => {

@@ -5,22 +5,14 @@ import {
   readArchiveRun,
   writeArchiveFacts,
 } from '../../catalog/runs/archive-run.js';
-import {
-  findFileBefore,
-  findLastSlice,
-  findSlicesOfFile,
-  findSmallSlices,
-  insertSlices,
-} from '../../catalog/runs/slices.js';
+import { insertSlices } from '../../catalog/runs/slices.js';
 import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
 import type { LogPosition } from '../../domain/positions.js';
-import type { LogFollower, LogFollowerOptions } from '../../engines/log-follower.js';
+import type { LogFollower } from '../../engines/log-follower.js';
 import { followLog as follow } from '../../recovery/follow-log.js';
-import { LARGE_SLICE } from '../../recovery/merge-slices.js';
 import type { LogStore } from '../../recovery/resume-log.js';
-import { findUnnoted, readRecords, resumeFrom } from '../../recovery/resume-log.js';
 import { claimDestination } from '../../storage/owner.js';
-import type { SliceKeys, StoredSlice } from '../../storage/slice-record.js';
+import type { SliceKeys } from '../../storage/slice-record.js';
 import type { Activities, FollowResult } from '../../workflows/activity-types.js';
 import { assertMounted } from '../assert-mounted.js';
 import type { ActivityDeps } from '../deps.js';
@@ -33,6 +25,8 @@ import { claimSpool } from './claim-spool.js';
 import { dropSuperseded } from './drop-superseded.js';
 import { noteSourceChange } from './note-gap.js';
 import { noteStall } from './note-stall.js';
+import type { StoredEnd } from './read-stored.js';
+import { readStored } from './read-stored.js';
 import { rowOf } from './slice-row.js';
 
 /** A follower ends by itself after this long, so that the workflow can begin a new history. */
@@ -86,7 +80,9 @@ export function followLog(deps: ActivityDeps): Activities['followLog'] {
 }
 
 function gapOf(error: TidemarkError): FollowResult {
-  return { ended: 'gap', error: { code: error.code, message: error.message }, to: error.details.gap?.to ?? null };
+  const { gap } = error.details;
+  const { code, message } = error;
+  return { ended: 'gap', error: { code, message }, from: gap?.from ?? null, to: gap?.to ?? null };
 }
 
 async function runFollower(work: Following): Promise<FollowResult> {
@@ -109,65 +105,29 @@ async function runFollower(work: Following): Promise<FollowResult> {
     } finally {
       await follower.close();
     }
+  } catch (error) {
+    throw withDamage(error, stored);
   } finally {
     spool.release();
   }
 }
 
-type Stored = {
-  readonly last: StoredSlice | null;
-  readonly small: readonly StoredSlice[];
-  readonly resume: LogFollowerOptions['resume'];
-};
-
-/** Where the store ends: by the rows, and by records that a killed follower left without a row. */
-async function readStored(work: Following): Promise<Stored> {
-  const { deps, chain, epoch, token, store } = work;
-  const { catalog } = deps;
-  const row = await findLastSlice(catalog.prisma, chain.id, epoch);
-  const [noted] = row === null ? [] : await readRecords(store, [row.recordKey]);
-  const unnoted = await findUnnoted(store, noted ?? null);
-  if (unnoted.length > 0) {
-    await insertSlices(catalog, { chainId: chain.id, epoch, token }, unnoted.map(rowOf));
-  }
-  const last = unnoted.at(-1) ?? noted ?? null;
-  const smallRows = await findSmallSlices(catalog, chain.id, epoch, LARGE_SLICE);
-  const small = await readSmall(work, smallRows);
-  if (last === null) return { last, small, resume: null };
-  const ofFile = await findSlicesOfFile(catalog, chain.id, epoch, last.record.file);
-  const fileBefore = await findFileBefore(catalog, chain.id, epoch, last.record.file, last.record.seq);
-  const before = fileBefore === null ? [] : await findSlicesOfFile(catalog, chain.id, epoch, fileBefore);
-  const keysOfRows = (rows: readonly { recordKey: string }[]) => rows.map((slice) => slice.recordKey);
-  const resume = await resumeFrom(store, {
-    last,
-    ofFile: await readRecords(store, keysOfRows(ofFile)),
-    before: await readRecords(store, keysOfRows(before)),
-  });
-  return { last, small, resume };
-}
-
-/** Only for putting them together: a damaged slice of long ago, which a restore will name, must not keep the log of today from being stored. */
-async function readSmall(
-  { deps, chain, store }: Following,
-  rows: readonly { readonly recordKey: string }[],
-): Promise<StoredSlice[]> {
-  try {
-    return await readRecords(
-      store,
-      rows.map((slice) => slice.recordKey),
-    );
-  } catch (error) {
-    if (!isTidemarkError(error) || !/^(object|manifest)_/.test(error.code)) throw error;
-    deps.logger.warn({ err: error, chainId: chain.id }, 'small slices are not put together');
-    return [];
-  }
+/** What the source has not got any more is a gap, and the reason for it is what was damaged. */
+function withDamage(error: unknown, { damage }: StoredEnd): unknown {
+  if (damage === null || !isTidemarkError(error) || error.code !== 'log_gap') return error;
+  return new TidemarkError(
+    'log_gap',
+    `The end of the stored log is damaged (${damage.message}), and the source cannot send it again. ${error.message}`,
+    { ...error.details, object: damage.recordKey },
+    { cause: error },
+  );
 }
 
 async function followUntilEnd(
   work: Following,
   source: ArchiveSource,
   follower: LogFollower,
-  stored: Stored,
+  stored: StoredEnd,
 ): Promise<FollowResult> {
   const { deps, step, chain, epoch, token, store, keys } = work;
   const { catalog, faults, logger } = deps;
@@ -180,6 +140,7 @@ async function followUntilEnd(
     installationId: deps.installationId,
     chainId: chain.id,
     last: stored.last,
+    taken: stored.taken,
     small: stored.small,
     readEnd: () => source.engine.readLogEnd(source.connection, engineContext(deps, step)),
     comparePositions: (a, b) => source.engine.comparePositions(a, b),
@@ -189,6 +150,8 @@ async function followUntilEnd(
       await insertSlices(catalog, { chainId: chain.id, epoch, token }, [rowOf(slice)]);
       await faults.reach('slice-noted', step.signal);
       watch.stored = slice.record.endPosition;
+      // What was damaged is replaced: a later gap has another cause.
+      stored.damage = null;
       step.report({ step: 'follow-log', file: slice.record.file, seq: slice.record.seq });
     },
     onCovered: (coveredTo) => writeArchiveFacts(catalog, chain.id, token, { coveredTo }),

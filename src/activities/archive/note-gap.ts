@@ -12,9 +12,9 @@ import { runShort } from '../run-step.js';
  * once, with which the window begins anew.
  */
 export function noteGap(deps: ActivityDeps): Activities['noteGap'] {
-  return ({ chainId, error, to }) =>
+  return ({ chainId, error, from = null, to }) =>
     runShort(deps, 'note-gap', async () => {
-      const gap = await insertGap(deps.catalog, chainId, error, to);
+      const gap = await insertGap(deps.catalog, chainId, error, { from, to });
       if (gap === null) return { noted: false, backupId: null };
       const chain = await readArchiveRun(deps.catalog, chainId);
       const until = gap.from === null ? '' : ` Points up to ${gap.from.toISOString()} stay restorable.`;
@@ -26,7 +26,7 @@ export function noteGap(deps: ActivityDeps): Activities['noteGap'] {
           databaseId,
           what: `The log archive of ${chain.server.identity} under the policy ${chain.policy.name} has a gap: nothing can be restored to a moment inside it.`,
           why: error.message,
-          nextStep: `A full backup was queued; the recovery window begins anew with it.${until} Find out why the server dropped its log, and let it keep more.`,
+          nextStep: `A full backup was queued; the recovery window begins anew with it.${until} Remove the cause; where the server dropped its log, let it keep more.`,
         });
       }
       const claimed = await claimChainRun(deps.catalog, {

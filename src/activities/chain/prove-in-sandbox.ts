@@ -43,7 +43,7 @@ export function proveInSandbox(deps: ActivityDeps): Activities['proveInSandbox']
 
 async function findNewestFull(deps: ActivityDeps, chainId: string) {
   const { backups } = await readPlanInput(deps.catalog, chainId);
-  const newest = backups.filter(({ kind }) => kind === 'full').at(-1);
+  const newest = backups.filter(({ kind, damaged }) => kind === 'full' && !damaged).at(-1);
   const row =
     newest === undefined
       ? null

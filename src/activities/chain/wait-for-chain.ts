@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasPresentFull } from '../../catalog/runs/chain-run.js';
 import { claimChainRun } from '../../catalog/runs/claim-chain.js';
+import { hasPresentFull } from '../../catalog/runs/present-full.js';
 import type { ErrorCode } from '../../domain/errors.js';
 import { errorTable, isErrorCode, TidemarkError } from '../../domain/errors.js';
 import type { BackupStatus } from '../../domain/statuses.js';

@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { noteOnRestore } from '../../catalog/runs/note-on-restore.js';
 import { readPlanInput } from '../../catalog/runs/recovery-window.js';
 import type { RestoreRun } from '../../catalog/runs/restore-run.js';
 import { writeRestoreFacts } from '../../catalog/runs/restore-run.js';
@@ -8,12 +9,14 @@ import { TidemarkError } from '../../domain/errors.js';
 import type { RecoveryPlan } from '../../domain/recovery-plan.js';
 import { planBackup, planPoint, pointText } from '../../domain/recovery-plan.js';
 import type { RecoveryTarget } from '../../domain/recovery-target.js';
+import type { RestoreNote } from '../../domain/schemas/restores.js';
 import { assertNotOriginal, assertSpace, decideWay, estimateSpace } from '../../recovery/decide-way.js';
 import { leaveOutLater } from '../../recovery/leave-out-later.js';
 import type { RestorePreparation } from '../../workflows/activity-types.js';
 import type { ActivityDeps } from '../deps.js';
 import { withTarget } from '../open-restore.js';
 import type { Step } from '../run-step.js';
+import { inspectBackups, noOtherWay, noteDamage } from './pass-over-damage.js';
 
 /** What a server makes beside the data itself: its log, temporary files. */
 const MARGIN = 512 * 1024 * 1024;
@@ -26,7 +29,7 @@ export function needsRecovery(run: RestoreRun): boolean {
   return pointOf(run) !== null || run.backup.kind === 'full' || run.backup.kind === 'incremental';
 }
 
-function pointOf(run: RestoreRun): PointSource | null {
+export function pointOf(run: RestoreRun): PointSource | null {
   const source = run.source as { kind: string };
   return source.kind === 'pitr' ? (source as PointSource) : null;
 }
@@ -47,12 +50,7 @@ export async function prepareRecovery(
   token: number,
 ): Promise<RestorePreparation> {
   const chainId = requireChain(run);
-  const plan = await planOf(deps, run, chainId);
-  // Pinned before anything is measured: retention leaves alone what stands here.
-  await writeRestoreFacts(deps.catalog, run.id, token, {
-    recovery: plan,
-    ...(pointOf(run) === null ? {} : { backupId: plan.backupIds.at(-1) ?? run.backupId }),
-  });
+  const plan = await planAroundDamage(deps, step, run, token);
   const bytes = await requireSandboxSpace(deps, chainId, plan);
   const estimatedBytes = estimateSpace({ dumpBytes: 0, databaseBytes: Number(run.database.sizeBytes ?? 0n) });
   return await withTarget(deps, step, run, token, async (session) => {
@@ -84,6 +82,40 @@ export function requireChain(run: RestoreRun): string {
   throw new TidemarkError('backup_not_restorable', `Backup ${run.backupId} belongs to no chain.`, {
     object: run.backupId,
   });
+}
+
+/**
+ * Decides what the recovery reads and pins it, backups that turn out to be damaged being passed over: with an older one and more of the log
+ * the same point is reached. `found`: what is known of an earlier plan. Each that is passed over is said on the restore, and people are told.
+ */
+export async function planAroundDamage(
+  deps: ActivityDeps,
+  step: Step,
+  run: RestoreRun,
+  token: number,
+  found: readonly RestoreNote[] = [],
+): Promise<RecoveryPlan> {
+  const chainId = requireChain(run);
+  const notes = [...found];
+  for (;;) {
+    const plan = await planOf(deps, run, chainId).catch((error: unknown) => {
+      throw noOtherWay(error, notes);
+    });
+    // Pinned before anything is read: retention leaves alone what stands here.
+    await writeRestoreFacts(deps.catalog, run.id, token, {
+      recovery: plan,
+      ...(pointOf(run) === null ? {} : { backupId: plan.backupIds.at(-1) ?? run.backupId }),
+    });
+    if (notes.length > 0) await noteOnRestore(deps.catalog, run.id, token, notes);
+    try {
+      await inspectBackups(deps, step, run, plan);
+      return plan;
+    } catch (error) {
+      const note = await noteDamage(deps, run, chainId, plan, error);
+      if (note === null || pointOf(run) === null) throw error;
+      notes.push(note);
+    }
+  }
 }
 
 async function planOf(deps: ActivityDeps, run: RestoreRun, chainId: string): Promise<RecoveryPlan> {

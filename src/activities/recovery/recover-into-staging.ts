@@ -1,11 +1,14 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { noteOnRestore } from '../../catalog/runs/note-on-restore.js';
 import type { RestoreRun } from '../../catalog/runs/restore-run.js';
-import { writeRestoreFacts } from '../../catalog/runs/restore-run.js';
+import { readRestoreRun, writeRestoreFacts } from '../../catalog/runs/restore-run.js';
 import { findSlicesInRange } from '../../catalog/runs/slices.js';
 import type { EngineKind } from '../../domain/engine-kinds.js';
 import { TidemarkError } from '../../domain/errors.js';
 import type { RecoveryPlan } from '../../domain/recovery-plan.js';
+import type { RestoreNote } from '../../domain/schemas/restores.js';
+import { restoreNotesSchema } from '../../domain/schemas/restores.js';
 import type { RecoverOptions, Sandbox } from '../../engines/chain-engine.js';
 import { getChainEngine } from '../../engines/chain-registry.js';
 import { compareRestored } from '../../recovery/compare.js';
@@ -22,7 +25,8 @@ import { beginRestoreStep, restoreMeter, withTarget } from '../open-restore.js';
 import { engineContext, keyOpener, openStore } from '../open-run.js';
 import type { Step } from '../run-step.js';
 import { runStep } from '../run-step.js';
-import { requireChain } from './prepare-recovery.js';
+import { noteDamage } from './pass-over-damage.js';
+import { planAroundDamage, pointOf, requireChain, requireSandboxSpace } from './prepare-recovery.js';
 
 type Work = {
   readonly deps: ActivityDeps;
@@ -37,26 +41,53 @@ type Work = {
 
 /**
  * Recovers the whole server in a private sandbox, exactly to the point, and loads the one database from there into staging on the target;
- * both are read and compared. A new try starts over in a fresh sandbox.
+ * both are read and compared. A new try starts over in a fresh sandbox; so does one that found a backup damaged, with an older one.
  */
 export function recoverIntoStaging(deps: ActivityDeps): Activities['recoverIntoStaging'] {
   return ({ restoreId }) =>
     runStep(deps, 'recover-into-staging', async (step) => {
-      const { run, token } = await beginRestoreStep(deps, restoreId);
-      const plan = run.recovery as RecoveryPlan | null;
-      if (plan === null) throw new TidemarkError('internal', `The restore ${restoreId} was not prepared.`);
-      const destination = await openStore(deps, run.backup.destination);
-      // Short: a socket lies below.
-      const dir = join(deps.options.sandboxRoot, `${restoreId.slice(-8)}-${token}`);
-      try {
-        await mkdir(dir, { recursive: true });
-        await chmod(dir, 0o711);
-        return await recoverAndLoad({ deps, step, run, token, plan, destination, dir });
-      } finally {
-        destination.close();
-        await rm(dir, { recursive: true, force: true });
+      const { run: begun, token } = await beginRestoreStep(deps, restoreId);
+      let run = begun;
+      const passedOver = earlierNotes(begun);
+      for (;;) {
+        const plan = run.recovery as RecoveryPlan | null;
+        if (plan === null) throw new TidemarkError('internal', `The restore ${restoreId} was not prepared.`);
+        try {
+          return await inFreshSandbox({ deps, step, run, token, plan });
+        } catch (error) {
+          step.signal.throwIfAborted();
+          const note = await noteDamage(deps, run, requireChain(run), plan, error);
+          if (note === null || pointOf(run) === null) throw error;
+          passedOver.push(note);
+          const other = await planAroundDamage(deps, step, run, token, passedOver);
+          await requireSandboxSpace(deps, requireChain(run), other);
+          run = await readRestoreRun(deps.catalog, restoreId);
+        }
       }
     });
+}
+
+/** What was passed over when the recovery was prepared, or by an earlier try. */
+function earlierNotes({ notes }: RestoreRun): RestoreNote[] {
+  return restoreNotesSchema
+    .catch([])
+    .parse(notes)
+    .filter(({ code }) => code === 'backup_damaged');
+}
+
+async function inFreshSandbox(work: Omit<Work, 'destination' | 'dir'>): Promise<RecoveryResult> {
+  const { deps, run, token } = work;
+  const destination = await openStore(deps, run.backup.destination);
+  // Short: a socket lies below.
+  const dir = join(deps.options.sandboxRoot, `${run.id.slice(-8)}-${token}`);
+  try {
+    await mkdir(dir, { recursive: true });
+    await chmod(dir, 0o711);
+    return await recoverAndLoad({ ...work, destination, dir });
+  } finally {
+    destination.close();
+    await rm(dir, { recursive: true, force: true });
+  }
 }
 
 async function recoverAndLoad(work: Work): Promise<RecoveryResult> {
@@ -75,12 +106,22 @@ async function recoverAndLoad(work: Work): Promise<RecoveryResult> {
     await meter.flush();
     const { lastApplied, firstRefused } = sandbox;
     await writeRestoreFacts(deps.catalog, run.id, token, { lastApplied, firstRefused });
+    await noteOnRestore(deps.catalog, run.id, token, noteLogEnded(work.plan, sandbox));
     await deps.faults.reach('recovered', step.signal);
     const delivered = await deliver(work, sandbox);
     return { ...delivered, lastApplied, firstRefused };
   } finally {
     await sandbox.close();
   }
+}
+
+/** Nothing later was read that could be refused: why, so that nobody takes it for a fact that was lost. */
+function noteLogEnded({ target, log }: RecoveryPlan, { firstRefused }: Sandbox): RestoreNote[] {
+  if (firstRefused !== null || log === null || target.kind === 'end_of_backup') return [];
+  const { lsn, file, filePosition } = log.end;
+  const end = lsn ?? `${file}:${filePosition}`;
+  const message = `No transaction after the point was read: the stored log ended at ${end}, the end of the recovery window, when it was recovered.`;
+  return [{ code: 'log_ended', message }];
 }
 
 /** Opens the backups and puts the log files into the sandbox's folder. */
@@ -123,16 +164,7 @@ async function fetchLog(
   const rows = await findSlicesInRange(deps.catalog, requireChain(run), log);
   const place = { destination, serverId: serverId ?? '', policyId: policyId ?? '', epoch: log.epoch };
   const store = { place, openKey: keyOpener(deps), signal: step.signal };
-  const slices = await readRecords(
-    store,
-    rows.map((row) => row.recordKey),
-  );
-  for (const [index, slice] of slices.entries()) {
-    if (slice.recordSha256 === rows[index]?.recordSha256) continue;
-    throw new TidemarkError('manifest_forged', `${slice.recordKey} is not the record that was written.`, {
-      object: slice.recordKey,
-    });
-  }
+  const slices = await readRecords(store, rows);
   onProgress(
     'fetching the log',
     0,

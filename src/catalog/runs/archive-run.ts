@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { compareLogPositions } from '../../domain/compare-positions.js';
 import { TidemarkError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
 import type { LogPosition } from '../../domain/positions.js';
@@ -83,7 +84,10 @@ export type ArchiveFacts = {
   readonly sourceDatabaseId?: string;
 };
 
-/** Only the holder of the token may write. Throws `fenced`. */
+/**
+ * Only the holder of the token may write. What is covered never goes back: a source that took over may have a slower clock, and what was
+ * stored is still there. Throws `fenced`.
+ */
 export async function writeArchiveFacts(
   catalog: Catalog,
   chainId: string,
@@ -94,12 +98,17 @@ export async function writeArchiveFacts(
     where: { id: chainId, archiveToken: token },
     data: {
       ...plain,
-      ...(coveredTo === undefined ? {} : { coveredTo: new Date(coveredTo) }),
       ...(archiveError === undefined ? {} : { archiveError: archiveError === null ? noJson : toJson(archiveError) }),
       ...(plain.archiveStatus === 'following' ? { archiveSince: new Date() } : {}),
     },
   });
   if (count !== 1) throw fencedArchive(chainId);
+  if (coveredTo === undefined) return;
+  const time = new Date(coveredTo);
+  await catalog.prisma.chain.updateMany({
+    where: { id: chainId, archiveToken: token, OR: [{ coveredTo: null }, { coveredTo: { lt: time } }] },
+    data: { coveredTo: time },
+  });
 }
 
 /** Whatever follower there was, it is over, and why. */
@@ -141,7 +150,7 @@ export async function insertGap(
   catalog: Catalog,
   chainId: string,
   reason: { code: string; message: string },
-  to: LogPosition | null,
+  range: { readonly from: LogPosition | null; readonly to: LogPosition | null },
 ): Promise<NotedGap | null> {
   return await catalog.prisma.$transaction(async (tx) => {
     await tx.$queryRaw`select id from "Chain" where id = ${chainId} for update`;
@@ -162,20 +171,23 @@ export async function insertGap(
       if (before === null) return null;
       return { gapId: before.id, isNew: false, policyId, databaseIds, from: before.from, notedAt: before.createdAt };
     }
-    const from = coveredTo ?? last.coversTo;
+    const stored = last.endPosition as LogPosition;
+    // What is stored behind it may be damaged: then less is known than was noted.
+    const isDamaged = range.from !== null && compareLogPositions(range.from, stored) < 0;
+    const from = coveredTo ?? (isDamaged ? null : last.coversTo);
     const gap = await tx.logGap.create({
       data: {
         id: newId('gap'),
         chainId,
         epoch,
-        fromPosition: toJson(last.endPosition),
-        toPosition: to === null ? noJson : toJson(to),
+        fromPosition: toJson(isDamaged ? range.from : stored),
+        toPosition: range.to === null ? noJson : toJson(range.to),
         from,
         reason: toJson(reason),
       },
     });
     // An idle source is covered further than its last slice tells.
-    if (coveredTo !== null && (last.coversTo === null || last.coversTo < coveredTo)) {
+    if (!isDamaged && coveredTo !== null && (last.coversTo === null || last.coversTo < coveredTo)) {
       await tx.logSlice.update({ where: { id: last.id }, data: { coversTo: coveredTo } });
     }
     await tx.chain.update({

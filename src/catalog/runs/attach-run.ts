@@ -2,8 +2,8 @@ import { TidemarkError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
 import type { AttachmentStatus, PitrStatus } from '../../domain/statuses.js';
 import type { Catalog } from '../client.js';
-import { hasPresentFull } from './chain-run.js';
 import { chainNextKey, chainRunKey } from './claim-chain.js';
+import { hasPresentFull } from './present-full.js';
 import { noJson, toJson } from './run-json.js';
 
 /** What the workflows that attach and detach a database read and note. */

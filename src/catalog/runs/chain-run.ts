@@ -3,6 +3,7 @@ import type { BackupStatus } from '../../domain/statuses.js';
 import { isActive } from '../../domain/statuses.js';
 import type { Catalog } from '../client.js';
 import { chainNextKey, chainRunKey } from './claim-chain.js';
+import { settlePitr } from './present-full.js';
 import { noJson, toJson } from './run-json.js';
 
 /** What the entity of a chain and the attempts of its backups read and note. */
@@ -59,7 +60,10 @@ export type ParentRow = { readonly id: string; readonly epoch: number | null };
  */
 export async function findParent(catalog: Catalog, chainId: string, destinationId: string): Promise<ParentRow | null> {
   const rows = await catalog.prisma.backup.findMany({
-    where: { chainId, destinationId, status: 'completed', deleteRequestedAt: null, deletedAt: null },
+    where: {
+      ...{ chainId, destinationId, status: 'completed', deleteRequestedAt: null, deletedAt: null },
+      damage: { equals: noJson },
+    },
     orderBy: [{ takenAt: 'desc' }, { id: 'desc' }],
     select: { id: true, kind: true, parentId: true, epoch: true },
   });
@@ -119,46 +123,20 @@ export type SettledChainRun = {
  * epoch is there. Safe to repeat.
  */
 export async function noteChainRun(catalog: Catalog, backupId: string): Promise<SettledChainRun> {
-  return await catalog.prisma.$transaction(async (tx) => {
-    const run = await tx.backup.findUnique({ where: { id: backupId }, include: { chain: true } });
-    if (run === null) return { settled: true, status: 'failed' };
-    const status = run.status as BackupStatus;
-    if (isActive(status)) return { settled: false, status };
-    const { chain, takenAt } = run;
-    if (status !== 'completed' || chain === null || takenAt === null) return { settled: true, status };
-    const attached = { chainId: chain.id, activeKey: { not: null } };
-    const column = run.kind === 'full' ? 'lastFullAt' : 'lastIncrementalAt';
-    await tx.attachment.updateMany({
-      where: { ...attached, OR: [{ [column]: null }, { [column]: { lt: takenAt } }] },
-      data: { [column]: takenAt },
-    });
-    if (run.kind === 'full' && chain.archiveWanted && run.epoch === chain.archiveEpoch) {
-      await tx.attachment.updateMany({
-        // `configuring` is brought to an end by the attachment's own workflow.
-        where: { ...attached, pitrStatus: 'error', status: 'active' },
-        data: { pitrStatus: 'active', pitrError: noJson },
-      });
-    }
-    return { settled: true, status };
+  const { prisma } = catalog;
+  const run = await prisma.backup.findUnique({ where: { id: backupId }, include: { chain: true } });
+  if (run === null) return { settled: true, status: 'failed' };
+  const status = run.status as BackupStatus;
+  if (isActive(status)) return { settled: false, status };
+  const { chain, takenAt } = run;
+  if (status !== 'completed' || chain === null || takenAt === null) return { settled: true, status };
+  const column = run.kind === 'full' ? 'lastFullAt' : 'lastIncrementalAt';
+  await prisma.attachment.updateMany({
+    where: { chainId: chain.id, activeKey: { not: null }, OR: [{ [column]: null }, { [column]: { lt: takenAt } }] },
+    data: { [column]: takenAt },
   });
-}
-
-/** Has the chain a completed full that the present log goes on from? */
-export async function hasPresentFull(catalog: Catalog, chainId: string): Promise<boolean> {
-  const chain = await catalog.prisma.chain.findUnique({ where: { id: chainId } });
-  if (chain === null) return false;
-  const full = await catalog.prisma.backup.findFirst({
-    where: {
-      chainId,
-      kind: 'full',
-      status: 'completed',
-      deleteRequestedAt: null,
-      deletedAt: null,
-      ...(chain.archiveWanted ? { epoch: chain.archiveEpoch } : {}),
-    },
-    select: { id: true },
-  });
-  return full !== null;
+  if (run.kind === 'full' && chain.archiveWanted) await settlePitr(catalog, chain.id);
+  return { settled: true, status };
 }
 
 /** A server as its row knows it. */

@@ -25,6 +25,7 @@ const subjects: Record<NotificationEvent, string> = {
   source_changed: 'Backups are read from another server',
   cleanup_pending: 'Something of ours is left on a server',
   retention_refused: 'Retention could not delete',
+  backup_damaged: 'Something that is stored was damaged',
 };
 
 /**

@@ -5,6 +5,7 @@ import { withPresent } from '../../domain/recovery-plan.js';
 import type { ChainBackup, LogRun, RecoveryWindow } from '../../domain/recovery-window.js';
 import { computeWindow } from '../../domain/recovery-window.js';
 import type { Catalog } from '../client.js';
+import { noJson } from './run-json.js';
 import { listPlanSlices } from './slices.js';
 
 /**
@@ -59,6 +60,7 @@ async function listChainBackups(catalog: Catalog, chainId: string): Promise<Chai
       startPosition: true,
       position: true,
       bytes: true,
+      damage: true,
     },
   });
   return rows.map((row) => ({
@@ -71,18 +73,20 @@ async function listChainBackups(catalog: Catalog, chainId: string): Promise<Chai
     takenAt: row.takenAt?.toISOString() ?? '',
     startPosition: (row.startPosition ?? row.position ?? {}) as LogPosition,
     endPosition: (row.position ?? {}) as LogPosition,
+    damaged: row.damage !== null,
   }));
 }
 
 type Stretch = { epoch: number; fromSeq: number; toSeq: number; coversTo: Date | null };
 
 /** Stretches of the log without a hole, found in the database: a busy server has tens of thousands of slices. */
-async function findLogRuns(catalog: Catalog, chainId: string): Promise<LogRun[]> {
+export async function findLogRuns(catalog: Catalog, chainId: string): Promise<LogRun[]> {
   const stretches = await catalog.prisma.$queryRaw<Stretch[]>`
     with live as (
       select epoch, "fromSeq", seq, "coversTo",
         case when "fromSeq" = lag(seq) over (partition by epoch order by "fromSeq") + 1 then 0 else 1 end as begins
       from "LogSlice" where "chainId" = ${chainId} and "supersededAt" is null and "deletedAt" is null
+        and damage is null
     ), grouped as (
       select *, sum(begins) over (partition by epoch order by "fromSeq") as stretch from live
     )
@@ -93,6 +97,7 @@ async function findLogRuns(catalog: Catalog, chainId: string): Promise<LogRun[]>
       chainId,
       supersededAt: null,
       deletedAt: null,
+      damage: { equals: noJson },
       OR: stretches.flatMap(({ epoch, fromSeq, toSeq }) => [
         { epoch, fromSeq },
         { epoch, seq: toSeq },

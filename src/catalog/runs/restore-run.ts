@@ -102,13 +102,14 @@ export async function writeRestoreFacts(
   return count === 1;
 }
 
-/** The backup has been put back and found equal: the highest proof there is, and when. A lower one never replaces it. */
+/** The backup has been put back and found equal: the highest proof there is, and when; it is not damaged. A lower one never replaces it. */
 export async function recordBackupProof(catalog: Catalog, backupId: string, proof: ProofLevel): Promise<void> {
   const notHigher = proofLevels.slice(0, proofLevels.indexOf(proof) + 1);
   await catalog.prisma.backup.updateMany({
     where: { id: backupId, OR: [{ proof: null }, { proof: { in: notHigher } }] },
     data: { proof, verifiedAt: new Date() },
   });
+  await catalog.prisma.backup.updateMany({ where: { id: backupId }, data: { damage: noJson } });
 }
 
 /** The staging database is gone from the server. */

@@ -29,7 +29,10 @@ export type SliceRow = {
 
 type Holder = { readonly chainId: string; readonly epoch: number; readonly token: number };
 
-const live = { supersededAt: null, deletedAt: null } as const;
+/** Named by nothing larger, and not to be removed. */
+const standing = { supersededAt: null, deletedAt: null };
+/** What can be read: everything that plans, reads or counts asks for these. */
+const live = { ...standing, damage: { equals: noJson } };
 
 /** Notes slices that are durable in the store; those that one of them replaces are marked. Throws `fenced` for an older token. */
 export async function insertSlices(catalog: Catalog, holder: Holder, rows: readonly SliceRow[]): Promise<void> {
@@ -80,7 +83,7 @@ export async function markReplaced(
 ): Promise<void> {
   if (fromSeq === seq) return;
   await tx.logSlice.updateMany({
-    where: { chainId, epoch, ...live, fromSeq: { gte: fromSeq }, seq: { lte: seq }, NOT: { fromSeq, seq } },
+    where: { chainId, epoch, ...standing, fromSeq: { gte: fromSeq }, seq: { lte: seq }, NOT: { fromSeq, seq } },
     data: { supersededAt: new Date() },
   });
 }
@@ -105,12 +108,30 @@ export async function findLastSlice(queries: CatalogQueries, chainId: string, ep
   });
 }
 
-/** Keys of the records of a file's live slices, in order. */
+const noted = {
+  recordKey: true,
+  recordSha256: true,
+  fromSeq: true,
+  seq: true,
+  file: true,
+  startPosition: true,
+} as const;
+
+/** A file's slices that nothing replaces, in order; those that were found damaged as well. */
 export async function findSlicesOfFile(catalog: Catalog, chainId: string, epoch: number, file: string) {
   return await catalog.prisma.logSlice.findMany({
-    where: { chainId, epoch, file, ...live },
+    where: { chainId, epoch, file, ...standing },
     orderBy: { fromSeq: 'asc' },
-    select: { recordKey: true, fromSeq: true, seq: true },
+    select: noted,
+  });
+}
+
+/** All slices of an epoch that nothing replaces, in order; those that were found damaged as well. */
+export async function findSlicesOfEpoch(catalog: Catalog, chainId: string, epoch: number) {
+  return await catalog.prisma.logSlice.findMany({
+    where: { chainId, epoch, ...standing },
+    orderBy: { fromSeq: 'asc' },
+    select: noted,
   });
 }
 
@@ -119,7 +140,7 @@ export async function findSmallSlices(catalog: Catalog, chainId: string, epoch: 
   return await catalog.prisma.logSlice.findMany({
     where: { chainId, epoch, bytes: { lt: BigInt(below) }, ...live },
     orderBy: { fromSeq: 'asc' },
-    select: { recordKey: true, fromSeq: true, seq: true, file: true },
+    select: noted,
   });
 }
 

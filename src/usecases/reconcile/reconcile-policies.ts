@@ -22,6 +22,7 @@ import {
 import { wakeArchive, wakeChain } from '../runs/wake-chain.js';
 import { findWorkflow } from './find-workflow.js';
 import type { PassResult } from './pass-result.js';
+import { queueMissingFull } from './queue-missing-full.js';
 
 /** What is this young may still be on its way to Temporal with the request that made it. */
 const YOUNG_MS = 10_000;
@@ -54,6 +55,7 @@ export async function reconcilePolicies(context: UsecaseContext, result: PassRes
     await ensure('chain', id, chainWorkflowId(policyId, serverId), () => wakeChain(context, chain));
     if (!needsArchive(chain)) continue;
     await ensure('archive', id, archiveWorkflowId(policyId, serverId), () => wakeArchive(context, chain));
+    await result.attempt(`full of ${id}`, () => queueMissingFull(context, chain, result));
   }
   for (const row of await findUncheckedPolicies(prisma, new Date(Date.now() - CHECK_MS))) {
     await result.attempt(`policy ${row.id}`, () => startPolicyValidation(context, row));

@@ -1,4 +1,5 @@
 import { Transform } from 'node:stream';
+import { noteOnRestore } from '../catalog/runs/note-on-restore.js';
 import type { RestoreRun } from '../catalog/runs/restore-run.js';
 import {
   forgetStaging,
@@ -38,7 +39,8 @@ export function buildStaging(deps: ActivityDeps): Activities['buildStaging'] {
         return await withTarget(deps, step, run, token, async (session) => {
           const meter = restoreMeter(deps, step, run, token, 'load');
           const total = dumpParts(source.manifest).reduce((sum, artifact) => sum + artifact.bytes, 0);
-          const name = await makePlace(deps, run, token, session, like);
+          const fitted = await fitToTarget(deps, run, token, session, like);
+          const name = await makePlace(deps, run, token, session, fitted);
           meter.enter('loading', total);
           const parts = countedParts(deps, source, step.signal, meter);
           await session.load(name, parts);
@@ -48,6 +50,20 @@ export function buildStaging(deps: ActivityDeps): Activities['buildStaging'] {
         });
       });
     });
+}
+
+/** What the target can hold of the content: to be asked in each session that loads or compares. What it cannot hold stands on the restore. */
+export async function fitToTarget<Print extends Fingerprint | null>(
+  deps: ActivityDeps,
+  run: RestoreRun,
+  token: number,
+  session: RestoreSession,
+  like: Print,
+): Promise<Print | Fingerprint> {
+  if (like === null || session.fit === undefined) return like;
+  const { like: fitted, notes } = await session.fit(like);
+  if (notes.length > 0) await noteOnRestore(deps.catalog, run.id, token, notes);
+  return fitted;
 }
 
 /** The database to load into: a new staging database, or the target itself, which must be empty. */
@@ -121,10 +137,11 @@ export function compareStaging(deps: ActivityDeps): Activities['compareStaging']
         return await withTarget(deps, step, run, token, async (session) => {
           const meter = restoreMeter(deps, step, run, token, 'compare');
           meter.enter('comparing', null);
+          const fitted = await fitToTarget(deps, run, token, session, expected);
           const name = run.way === 'direct' ? run.targetName : (run.stagingName ?? '');
           const found = await session.fingerprint(name, (done, total) => meter.setShare(done, total));
           await meter.flush();
-          const comparison = compareRestored(expected, found);
+          const comparison = compareRestored(fitted, found);
           await judge(deps, run, token, comparison, comparison.proof);
           const { proof, tables, rows } = comparison;
           return { proof, tables, rows };

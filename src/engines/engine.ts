@@ -130,10 +130,21 @@ export type SwapPlan = {
   readonly steps: readonly SwapStep[];
 };
 
+/** Content as a target can hold it, and what had to be left out or laid elsewhere for that: fit to be shown, `code` stable. */
+export type FittedContent = {
+  readonly like: Fingerprint;
+  readonly notes: readonly { readonly code: string; readonly message: string }[];
+};
+
 /** Work on a restore's target server. One session belongs to one attempt; opening a later attempt ends what an earlier one still does there. */
 export interface RestoreSession {
   readonly server: ServerIdentity;
   inspect(target: string): Promise<TargetInspection>;
+  /**
+   * What the target server can hold of the content that a load will bring. Called before `load`, which keeps to it, and before a
+   * comparison: what is loaded equals the answer's `like`. Absent: the engine's servers hold everything, or refuse.
+   */
+  fit?(like: Fingerprint): Promise<FittedContent>;
   /**
    * Creates an empty staging database with the encoding, locale and character set recorded in the fingerprint, after dropping what
    * earlier attempts of this restore left. Returns its name. Idempotent.

@@ -1,18 +1,22 @@
 /** Clusters with tablespaces: backed up as one stream, recovered without touching the places where the source keeps them. */
 import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.js';
 import { compareFingerprints } from '../../src/domain/fingerprint.js';
 import type { Sandbox } from '../../src/engines/chain-engine.js';
+import { getChainEngine } from '../../src/engines/chain-registry.js';
 import { inspectServer } from '../../src/engines/postgres/chain/inspect-server.js';
 import { mapTablespaces } from '../../src/engines/postgres/chain/map-tablespaces.js';
 import { connect } from '../../src/engines/postgres/connect.js';
 import { engineBinDir, engineRoot } from '../../src/platform/installed.js';
+import { findFreePort } from '../../src/platform/ports.js';
 import { giveTo, serverUser } from '../../src/platform/run-as.js';
+import { spawnChild } from '../../src/platform/spawn-child.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
+import { until } from '../support/until.js';
 import { connectionTo, useContext } from './contract-support.js';
 import type { TakenBackup } from './postgres-chain-support.js';
 import { printOf, takeFull, takeIncremental, useReceiver, useSandboxes } from './postgres-chain-support.js';
@@ -146,6 +150,74 @@ for (const product of ['pg15', 'pg17', 'pg18'] as const)
       expect(held.length).toBeGreaterThan(20);
       expect(readdirSync(root, { recursive: true }).sort()).toEqual(held);
     });
+
+    if (product === 'pg17')
+      it('is written as files that recover on a host of their own, as their README says', async () => {
+        await server.query(`CREATE TABLESPACE extra LOCATION '${makePlace('extra')}'`);
+        await server.query('CREATE TABLE last TABLESPACE extra AS SELECT i FROM generate_series(1, 500) i', 'spread');
+        const log = await receiver.collect();
+        const dir = sandboxes.folder();
+        const { readme } = (await getChainEngine('postgresql').writeFiles?.(context(), {
+          dir,
+          server: full.server,
+          backups: chain,
+          ...log,
+          target: { kind: 'latest' },
+          onPhase: () => {},
+        }))!;
+        const data = join(dir, 'data');
+        const [fast] = await server.query<{ oid: string }>(
+          "SELECT oid::text FROM pg_tablespace WHERE spcname = 'fast'",
+        );
+        expect(readme).toContain(`fast: ${join(data, 'pg_tblspc', fast!.oid)}, at the source ${join(root, 'fast')}`);
+        expect(readme).toContain(`at the source ${join(root, 'extra')}`);
+        const moved = join(dir, 'disk');
+        renameSync(join(data, 'pg_tblspc', fast!.oid), moved);
+        symlinkSync(moved, join(data, 'pg_tblspc', fast!.oid));
+        const user = serverUser();
+        if (user) execFileSync('chown', ['-R', `${user.uid}:${user.gid}`, dir, log.logDir]);
+        const port = await findFreePort();
+        const child = spawnChild({
+          command: join(engineBinDir(product, engineRoot(product, loadConfig().install)!), 'postgres'),
+          args: ['-D', data, '-p', String(port), '-c', `unix_socket_directories=${dir}`],
+          env: { LC_ALL: 'C' },
+          stdout: 'ignore',
+          stopSignal: 'SIGQUIT',
+          label: 'postgres',
+          ...(user ? { user } : {}),
+        });
+        try {
+          // It lets readers in before it has replayed all.
+          const session = await until(
+            async () => {
+              const opened = await connect(
+                { ...connectionTo(server, 'spread'), port },
+                { signal: new AbortController().signal, applicationName: 'test' },
+              ).catch(() => null);
+              if (opened === null || (await opened.value('SELECT pg_is_in_recovery()')) === 'f') return opened;
+              await opened.close();
+              return null;
+            },
+            'the extracted server',
+            90_000,
+          );
+          expect(await session.rows('SELECT count(*)::text AS n FROM last JOIN fresh USING (i)')).toEqual([
+            { n: '501' },
+          ]);
+          expect(
+            await session.rows(
+              `SELECT spcname AS name, pg_tablespace_location(oid) = 'pg_tblspc/' || oid AS inside FROM pg_tablespace
+               WHERE oid >= 16384 ORDER BY 2, 1`,
+            ),
+          ).toEqual([
+            { name: 'fast', inside: 'f' },
+            ...['Gro$$ 2', 'extra', 'late'].map((name) => ({ name, inside: 't' })),
+          ]);
+          await session.close();
+        } finally {
+          await child.kill();
+        }
+      });
   });
 
 describeEngine('pg17', 'CREATE TABLESPACE in a log', () => {

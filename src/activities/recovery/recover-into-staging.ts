@@ -19,7 +19,7 @@ import type { Destination } from '../../storage/destination.js';
 import type { VerifiedManifest } from '../../storage/read-manifest.js';
 import { readManifest } from '../../storage/read-manifest.js';
 import type { Activities, RecoveryResult } from '../../workflows/activity-types.js';
-import { judge, makePlace } from '../build-staging.js';
+import { fitToTarget, judge, makePlace } from '../build-staging.js';
 import type { ActivityDeps } from '../deps.js';
 import { beginRestoreStep, restoreMeter, withTarget } from '../open-restore.js';
 import { engineContext, keyOpener, openStore } from '../open-run.js';
@@ -187,7 +187,8 @@ async function deliver(work: Work, sandbox: Sandbox): Promise<Pick<RecoveryResul
   return await openRecovered(sandbox, engineContext(deps, step), name, (session, expected) =>
     withTarget(deps, step, run, token, async (target) => {
       const meter = restoreMeter(deps, step, run, token, 'load');
-      const stagingName = await makePlace(deps, run, token, target, expected);
+      const like = await fitToTarget(deps, run, token, target, expected);
+      const stagingName = await makePlace(deps, run, token, target, like);
       meter.enter('loading', session.estimatedBytes);
       await target.load(
         stagingName,
@@ -199,7 +200,7 @@ async function deliver(work: Work, sandbox: Sandbox): Promise<Pick<RecoveryResul
       comparing.enter('comparing', null);
       const found = await target.fingerprint(stagingName, (done, total) => comparing.setShare(done, total));
       await comparing.flush();
-      const comparison = compareRestored(expected, found);
+      const comparison = compareRestored(like, found);
       // Equal to the sandbox, which nobody could compare with the source at that moment.
       await judge(deps, run, token, comparison, 'transport');
       return { stagingName, comparison: { tables: comparison.tables, rows: comparison.rows } };

@@ -18,6 +18,7 @@ export async function loadArchive(
   scope: RestoreScope,
   database: string,
   parts: readonly { readonly name: string; open(): Promise<Readable> }[],
+  options: { readonly tablespaces: boolean } = { tablespaces: true },
 ): Promise<void> {
   const { connection, context, applicationName, server } = scope;
   const [part] = parts;
@@ -38,6 +39,7 @@ export async function loadArchive(
         // A materialized view is filled by its owner, whom row security may concern. Rows are loaded before any of it is in force.
         '--enable-row-security',
         ...(isStaging ? [] : ['--single-transaction']),
+        ...(options.tablespaces ? [] : ['--no-tablespaces']),
         '-d',
         databaseConninfo(database),
       ],

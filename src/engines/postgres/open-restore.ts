@@ -4,6 +4,7 @@ import type { Session } from './connect.js';
 import { connect } from './connect.js';
 import { createStaging } from './create-staging.js';
 import { dropDatabase, dropPrevious, stagingDatabases } from './drop-database.js';
+import { fitToTarget } from './fit-target.js';
 import { inspectTarget } from './inspect-target.js';
 import { loadArchive } from './load-archive.js';
 import { mapConnectError, mapQueryError } from './map-error.js';
@@ -79,13 +80,19 @@ export async function openPostgresRestore(
           throw mapQueryError(error, connection, doing, 'load_failed');
         }
       };
+    let tablespaces = true;
     return {
       server,
       inspect: guard('Looking at the target failed', (target: string) => inspectTarget(scope, target)),
+      fit: guard('Looking for the tablespaces of the target failed', async (like: Fingerprint) => {
+        const fitted = await fitToTarget(scope, like);
+        tablespaces = fitted.notes.length === 0;
+        return fitted;
+      }),
       createStaging: guard('Creating the staging database failed', (like: Fingerprint | null) =>
         createStaging(scope, like),
       ),
-      load: (database, parts) => loadArchive(scope, database, parts),
+      load: (database, parts) => loadArchive(scope, database, parts, { tablespaces }),
       fingerprint: guard(
         'Reading the fingerprint failed',
         (database: string, onTable?: (done: number, total: number) => void) => readRestored(scope, database, onTable),

@@ -5,6 +5,8 @@ type DefinedObject = Fingerprint['objects'][number];
 
 const HEADER =
   /^--\n-- Name: (?<name>.*); Type: (?<type>[A-Z][A-Z ]*); Schema: (?<schema>.*); Owner: (?<owner>.*?)(?:; Tablespace: (?<tablespace>.*))?\n--\n\n/gm;
+/** The line of a definition that names the tablespace (1), and what follows it (2). Only tables, indexes and their like have one. */
+export const TABLESPACE_NOTE = /\n-- tablespace: (.*)((?:\n-- access method: .*)?)$/;
 const STATE_LINE = /(?:^|\n)SET (default_tablespace|default_table_access_method) = (.*);\n*$/;
 const END = '\n--\n-- PostgreSQL database dump complete\n--\n';
 

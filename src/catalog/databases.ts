@@ -62,7 +62,7 @@ export async function findDatabases(queries: CatalogQueries, viewer: Viewer, que
 }
 
 export type DatabaseChanges = Partial<
-  Pick<NewDatabase, 'name' | 'host' | 'port' | 'username' | 'database' | 'tls' | 'primaryId' | 'role'>
+  Pick<NewDatabase, 'name' | 'host' | 'port' | 'username' | 'database' | 'tls' | 'primaryId' | 'role' | 'secretId'>
 >;
 
 /** `forgetChecks` after a change of the address or the credentials: what the last check said is not true any more. */

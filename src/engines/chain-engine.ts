@@ -37,6 +37,11 @@ export interface ChainEngine {
     context: EngineContext,
     options: { readonly slot: string; readonly position: LogPosition },
   ): Promise<void>;
+  /**
+   * A name of the running server that answers there: two addresses of one server give the same, a server and its copy do not. Only for
+   * engines with `holdLog`.
+   */
+  nameInstance?(connection: DatabaseConnection, context: EngineContext): Promise<string>;
   /** Takes back what `configureArchive` made. Idempotent; an object that is gone already is a success. */
   releaseArchive(
     connection: DatabaseConnection,

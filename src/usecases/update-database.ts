@@ -1,6 +1,7 @@
 import { recordAudit } from '../catalog/audit-events.js';
 import { changeDatabase } from '../catalog/databases.js';
-import { replaceSecret } from '../catalog/secrets.js';
+import { handOverHeldLog } from '../catalog/runs/cleanup-run.js';
+import { deleteSecret, insertSecret, replaceSecret } from '../catalog/secrets.js';
 import type { DatabaseResource, UpdateDatabase } from '../domain/schemas/databases.js';
 import { fitsEngine } from '../domain/schemas/databases.js';
 import type { Principal, UsecaseContext } from './context.js';
@@ -35,20 +36,27 @@ export async function updateDatabase(
     // Whoever may edit could otherwise send a stored password to a server of his own and read it there.
     throw invalidField('/password', `must be sent again with another ${movedBy.join(' and ')}`);
   }
-  const secret = password === undefined ? null : await sealCredentials(context, { password }, before.secretId);
+  // Where it is reached now something of ours may be left: that takes the old credentials.
+  const secret =
+    password === undefined
+      ? null
+      : await sealCredentials(context, { password }, movedBy.length > 0 ? undefined : before.secretId);
   const connection = ['host', 'port', 'username', 'database', 'tls'] as const;
   const reached = secret !== null || connection.some((field) => changes[field] !== undefined);
   const row = await context.catalog.prisma.$transaction(async (tx) => {
-    if (secret !== null) await replaceSecret(tx, secret.id, secret.sealed);
+    if (secret !== null && secret.id === before.secretId) await replaceSecret(tx, secret.id, secret.sealed);
+    else if (secret !== null) await insertSecret(tx, { ...secret, purpose: 'database' });
     const changed = await changeDatabase(
       tx,
       before.id,
       {
         ...definedOnly(changes),
+        ...(secret === null ? {} : { secretId: secret.id }),
         ...(primaryId === undefined ? {} : { primaryId, role: primaryId === null ? 'primary' : 'replica' }),
       },
       reached,
     );
+    if (movedBy.length > 0 && !(await handOverHeldLog(tx, before))) await deleteSecret(tx, before.secretId);
     await recordAudit(tx, principal, 'database.changed', before.id, { fields: Object.keys(input.changes) });
     return changed;
   });

@@ -17,8 +17,9 @@ import { sendMail } from '../../src/notify/send-mail.js';
 import { createDatabase } from '../../src/usecases/create-database.js';
 import { deleteDatabase } from '../../src/usecases/delete-database.js';
 import { reconcileOnce } from '../../src/usecases/reconcile.js';
+import { updateDatabase } from '../../src/usecases/update-database.js';
 import { activityDeps } from '../support/activity-deps.js';
-import { addPolicyRow } from '../support/chain-rows.js';
+import { addChainRow, addPolicyRow } from '../support/chain-rows.js';
 import { uniqueName, useEngine } from '../support/engine-servers.js';
 import { useRunStack } from '../support/run-stack.js';
 import { until } from '../support/until.js';
@@ -170,6 +171,7 @@ describe('a mail server', () => {
 describe('a clean-up of a source', () => {
   const stack = useRunStack();
   const server = useEngine('pg17');
+  const other = useEngine('pg18');
 
   async function addCleanup(slot: string, password: string) {
     const { context, admin } = stack;
@@ -269,6 +271,49 @@ describe('a clean-up of a source', () => {
     expect(await tryOnce(cleanup.id)).toEqual({ done: true });
     expect(await slots(slot)).toEqual([]);
     expect(await prisma.secret.findUnique({ where: { id: cleanup.secretId } })).toBeNull();
+  });
+
+  it('follows a database that is looked for at another address: there it releases a former server, and not the same one', async () => {
+    const { context, admin } = stack;
+    const { prisma } = stack.catalog;
+    const slot = uniqueName('tidemark');
+    const { id: destinationId } = await registerDestination(context, admin, uniqueName('store'));
+    const policyId = await addPolicyRow(context, admin, { destinationId });
+    const login = ({ host, port, adminUser, adminPassword }: typeof server) => ({
+      ...{ host, port, username: adminUser, password: adminPassword },
+    });
+    const about = { name: 'moved', engine: 'postgresql', database: 'postgres' } as const;
+    const database = await createDatabase(context, admin, { ...about, ...login(server) });
+    const { chainId } = await addChainRow(context, { policyId, destinationId, databaseIds: [database.id] });
+    const wanted = { slotName: slot, archiveWanted: true, sourceDatabaseId: database.id };
+    await prisma.chain.update({ where: { id: chainId }, data: wanted });
+    await server.query(`select pg_create_physical_replication_slot('${slot}')`);
+    const openCleanup = () =>
+      prisma.sourceCleanup.findFirstOrThrow({ where: { databaseId: database.id, doneAt: null } });
+    const move = (changes: Parameters<typeof updateDatabase>[2]['changes']) =>
+      updateDatabase(context, admin, { databaseId: database.id, changes });
+
+    await move({ ...login(server), host: 'localhost' });
+    expect(await tryOnce((await openCleanup()).id)).toEqual({ done: true });
+    expect(await slots(slot)).toHaveLength(1);
+
+    // Nobody answers at the new address yet: which server that will be is not known.
+    await move({ ...login(server), port: 1 });
+    const { id } = await openCleanup();
+    expect(await tryOnce(id)).toEqual({ done: false });
+    expect(await slots(slot)).toHaveLength(1);
+
+    await prisma.database.update({ where: { id: database.id }, data: { host: other.host, port: other.port } });
+    const secretId = (await prisma.database.findUniqueOrThrow({ where: { id: database.id } })).secretId;
+    const sealed = await sealText(
+      context.masterKey,
+      JSON.stringify({ password: other.adminPassword }),
+      secretContext(secretId),
+    );
+    await prisma.secret.update({ where: { id: secretId }, data: { sealed } });
+    await prisma.database.update({ where: { id: database.id }, data: { username: other.adminUser } });
+    expect(await tryOnce(id)).toEqual({ done: true });
+    expect(await slots(slot)).toEqual([]);
   });
 
   it('that does not come about stays, with its reason, and is told once however often it is tried', async () => {

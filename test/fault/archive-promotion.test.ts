@@ -2,9 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterAll, expect, test } from 'vitest';
+import { cleanUpSource } from '../../src/activities/people/clean-up-source.js';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
 import { createDatabase } from '../../src/usecases/create-database.js';
+import { activityDeps } from '../support/activity-deps.js';
 import { archiveServer } from '../support/archived-server.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
 import { useRunStack } from '../support/run-stack.js';
@@ -72,6 +75,17 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server with a registered
     expect(names).toContain('00000002.history');
     expect(names.some((name) => name.startsWith('00000002') && !name.endsWith('.history'))).toBe(true);
     expect(await prisma.notification.count({ where: { event: 'source_changed', policyId: server.policyId } })).toBe(1);
+
+    // What holds the log on the former primary would be moved by nobody: it goes as soon as that server answers again.
+    const cleanup = await prisma.sourceCleanup.findFirstOrThrow({ where: { name: slotName, doneAt: null } });
+    expect(cleanup).toMatchObject({ host: source.host, port: source.port, databaseId: server.database.id });
+    await source.restart();
+    const held = 'select 1 from pg_replication_slots where slot_name = ';
+    expect(await source.query(`${held}'${slotName}'`)).toHaveLength(1);
+    const tried = new MockActivityEnvironment().run(cleanUpSource(activityDeps(stack)), { cleanupId: cleanup.id });
+    expect(await tried).toEqual({ done: true });
+    expect(await source.query(`${held}'${slotName}'`)).toEqual([]);
+    expect(await copy.query(`${held}'${slotName}'`)).toHaveLength(1);
     await worker.stop();
   });
 });

@@ -27,6 +27,7 @@ import { noteSourceChange } from './note-gap.js';
 import { noteStall } from './note-stall.js';
 import type { StoredEnd } from './read-stored.js';
 import { readStored } from './read-stored.js';
+import { leaveFormerSource } from './release-source.js';
 import { rowOf } from './slice-row.js';
 
 /** A follower ends by itself after this long, so that the workflow can begin a new history. */
@@ -91,6 +92,7 @@ async function runFollower(work: Following): Promise<FollowResult> {
   const source = await chooseSource(deps, step, chain);
   await writeArchiveFacts(deps.catalog, chain.id, token, { sourceDatabaseId: source.database.id });
   if (source.promoted) await noteSourceChange(deps, chain, source.database);
+  await leaveFormerSource(deps, chain, source.database);
   const spool = claimSpool(deps.options.spoolRoot, chain.id);
   try {
     const follower = await source.engine.openFollower(source.connection, engineContext(deps, step), {

@@ -1,3 +1,4 @@
+import type { ArchiveRun } from '../../catalog/runs/archive-run.js';
 import {
   insertCleanup,
   noteArchiveStopped,
@@ -5,7 +6,7 @@ import {
   readArchiveSources,
 } from '../../catalog/runs/archive-run.js';
 import type { EngineKind } from '../../domain/engine-kinds.js';
-import { toRecordedError } from '../../domain/errors.js';
+import { TidemarkError, toRecordedError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
 import { getChainEngine } from '../../engines/chain-registry.js';
 import { sealText, secretContext } from '../../keys/seal.js';
@@ -48,6 +49,21 @@ async function release(deps: ActivityDeps, step: Step, database: DatabaseRow, sl
     step.signal.throwIfAborted();
     return error;
   }
+}
+
+/**
+ * The log is followed on another server from now on: what makes the former one keep its log would be moved by nobody, and becomes a clean-up.
+ * A registered replica goes on holding it.
+ */
+export async function leaveFormerSource(deps: ActivityDeps, chain: ArchiveRun, to: DatabaseRow): Promise<void> {
+  const attached = chain.attachments.map(({ database }) => database);
+  const replicas = attached.flatMap(({ replicas: own }) => own);
+  const former = [...attached, ...replicas].find(({ id }) => id === chain.sourceDatabaseId);
+  const holdsLog = getChainEngine(chain.server.engine as EngineKind).holdLog !== undefined;
+  if (!holdsLog || former === undefined || replicas.some(({ id }) => id === former.id)) return;
+  if (former.host === to.host && former.port === to.port) return;
+  const failure = new TidemarkError('connection_lost', `The log is archived from ${to.host}:${to.port} now.`);
+  await keepForLater(deps, former, { slot: chain.slotName, policyId: chain.policyId, failure });
 }
 
 async function keepForLater(

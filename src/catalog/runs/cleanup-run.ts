@@ -36,24 +36,33 @@ export async function noteCleanupFailed(
   });
 }
 
-/** A chain's slot on this server is wanted again: the database was attached anew before the clean-up came about. */
-export async function isWantedAgain(catalog: Catalog, { host, port, name }: CleanupRun): Promise<boolean> {
-  const place = { host, port, deletedAt: null };
-  const followed = { OR: [place, { replicas: { some: place } }] };
-  const wanted = { slotName: name, archiveWanted: true, endedAt: null };
-  const found = await catalog.prisma.chain.count({
-    where: { ...wanted, attachments: { some: { activeKey: { not: null }, database: followed } } },
+/**
+ * Where the log of the chain that this slot belongs to is held now, source first: there it must stay. A former source is none of these; its
+ * address may still be registered. Empty: nobody wants the slot any more.
+ */
+export async function findHolders(catalog: Catalog, { name }: Pick<CleanupRun, 'name'>) {
+  const chain = await catalog.prisma.chain.findFirst({
+    where: { slotName: name, archiveWanted: true, endedAt: null },
+    include: {
+      attachments: {
+        where: { activeKey: { not: null } },
+        include: { database: { include: { replicas: { where: { deletedAt: null } } } } },
+      },
+    },
   });
-  return found > 0;
+  const attached = chain?.attachments.map(({ database }) => database) ?? [];
+  const replicas = attached.flatMap((database) => database.replicas);
+  const source = [...attached, ...replicas].find(({ id }) => id === chain?.sourceDatabaseId);
+  return [...(source === undefined ? attached : [source]), ...replicas];
 }
 
 /**
- * A replica is about to be forgotten on which an archive holds the log: the slot becomes a clean-up, and the replica's credentials go over to
- * it. False when nothing is held there; then the credentials are the caller's to delete.
+ * A server on which an archive holds the log is about to be forgotten, or to be looked for at another address: the slot there becomes a
+ * clean-up, and the credentials go over to it. False when nothing is held there; then the credentials are the caller's to delete.
  */
 export async function handOverHeldLog(
   queries: CatalogQueries,
-  replica: {
+  held: {
     readonly id: string;
     readonly engine: string;
     readonly host: string;
@@ -65,14 +74,14 @@ export async function handOverHeldLog(
     readonly primaryId: string | null;
   },
 ): Promise<boolean> {
-  const { id: databaseId, primaryId, tls, secretId, ...place } = replica;
-  // Only PostgreSQL's replicas have to be made to keep their log.
-  if (primaryId === null || replica.engine !== 'postgresql') return false;
+  const { id: databaseId, primaryId, tls, secretId, ...place } = held;
+  // Only PostgreSQL's servers have to be made to keep their log.
+  if (held.engine !== 'postgresql') return false;
   const chain = await queries.chain.findFirst({
     where: {
       archiveWanted: true,
       endedAt: null,
-      attachments: { some: { databaseId: primaryId, activeKey: { not: null } } },
+      attachments: { some: { databaseId: primaryId ?? databaseId, activeKey: { not: null } } },
     },
   });
   if (chain === null) return false;

@@ -2,6 +2,7 @@ import type { ChainEngine } from '../../chain-engine.js';
 import { comparePositions } from '../archive/compare-positions.js';
 import { configureArchive } from '../archive/configure-archive.js';
 import { holdLog } from '../archive/hold-log.js';
+import { nameInstance } from '../archive/name-instance.js';
 import { openFollower } from '../archive/open-follower.js';
 import { readLogEnd } from '../archive/read-log-end.js';
 import { releaseArchive } from '../archive/release-archive.js';
@@ -18,6 +19,7 @@ export const postgresChainEngine: ChainEngine = {
   inspectServer,
   configureArchive,
   holdLog,
+  nameInstance,
   releaseArchive,
   openFull,
   openIncremental,

@@ -4,6 +4,7 @@ import type { Destination, StoredObjectInfo } from './destination.js';
 import { ownerKey, parseBackupKey, ROOT } from './layout.js';
 import { readOwner } from './owner.js';
 import { readManifest } from './read-manifest.js';
+import { findOrphanSlices } from './sweep-slices.js';
 
 export type Sweep = {
   readonly destination: Destination;
@@ -26,8 +27,8 @@ export type SweepResult = {
 };
 
 /**
- * Removes what no manifest names: unfinished uploads and the objects of failed attempts, older than `olderThan`, written since this
- * installation claimed the destination. A manifest is never removed, and under one that is not authentic nothing is. When another
+ * Removes what no manifest and no slice record names: unfinished uploads, the objects of failed attempts and those of killed followers, older
+ * than `olderThan`, written since this installation claimed the destination. A manifest is never removed, and under one that is not authentic nothing is. When another
  * installation owns the destination nothing is done.
  */
 export async function sweep(options: Sweep): Promise<SweepResult> {
@@ -59,6 +60,12 @@ export async function sweep(options: Sweep): Promise<SweepResult> {
     await destination.remove(keys, { signal });
     removedKeys.push(...keys);
   }
+  const strays = (await findOrphanSlices(options)).filter((object) => isOldEnough(options, object, claimedAt));
+  await destination.remove(
+    strays.map(({ key }) => key),
+    { signal },
+  );
+  removedKeys.push(...strays.map(({ key }) => key));
   const abortedUploads = await destination.sweepUploads(`${ROOT}/`, { olderThan: options.olderThan, signal });
   return { removedKeys, abortedUploads, backups, unreadable };
 }
@@ -93,5 +100,9 @@ async function namedObjects(options: Sweep, ownerId: string, backupId: string): 
 function mayGo(options: Sweep, object: StoredObjectInfo, named: ReadonlySet<string>, claimedAt: string): boolean {
   const attemptId = parseBackupKey(object.key)?.attemptId;
   if (!attemptId || options.liveAttemptIds.has(attemptId) || named.has(object.key)) return false;
-  return object.modifiedAt >= claimedAt && new Date(object.modifiedAt) < options.olderThan;
+  return isOldEnough(options, object, claimedAt);
+}
+
+function isOldEnough({ olderThan }: Sweep, { modifiedAt }: StoredObjectInfo, claimedAt: string): boolean {
+  return modifiedAt >= claimedAt && new Date(modifiedAt) < olderThan;
 }

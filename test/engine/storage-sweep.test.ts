@@ -1,19 +1,24 @@
 import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { CreateMultipartUploadCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/domain/ids.js';
 import { masterKeyOpener } from '../../src/keys/key-opener.js';
 import { newMasterKey } from '../../src/keys/master-key.js';
+import { createWrappingKey } from '../../src/keys/wrapping-key.js';
 import type { Destination } from '../../src/storage/destination.js';
 import { attemptPrefix, manifestKey, ownerKey } from '../../src/storage/layout.js';
 import { listBackups } from '../../src/storage/list-backups.js';
 import { openDestination } from '../../src/storage/open-destination.js';
 import { claimDestination, readOwner, requireOwner } from '../../src/storage/owner.js';
 import { removeAttempt, removeBackup } from '../../src/storage/remove-backup.js';
+import type { StoredSlice } from '../../src/storage/slice-record.js';
+import { tailOf } from '../../src/storage/slice-record.js';
 import type { Sweep } from '../../src/storage/sweep.js';
 import { sweep } from '../../src/storage/sweep.js';
+import { writeLogSlice } from '../../src/storage/write-log-slice.js';
 import { useS3Store } from '../support/s3-store.js';
 import { storeBackup } from '../support/stored-backup.js';
 
@@ -128,6 +133,57 @@ describe('a sweep', () => {
     await claimDestination({ destination, installationId, takeover: true, signal });
     expect((await run()).removedKeys).toEqual([]);
     expect(await keys()).toContain(key);
+  });
+
+  it('removes old objects of log slices that lost against another writer or that a larger slice replaced, never what may be all that is left', async () => {
+    await claimDestination({ destination, installationId, signal });
+    const { key, sealed } = await createWrappingKey(master);
+    const keysOfSlices = { encryption: key, manifest: key, sealed };
+    const place = { destination, serverId: newId('server'), policyId: newId('policy'), epoch: 0 };
+    const at = (offset: number) => ({ lsn: `0/${offset.toString(16)}` });
+    const write = async (seq: number, previous: StoredSlice | null, fromSeq = seq) => {
+      const [offset, end] = [(fromSeq - 1) * 10, seq * 10];
+      return await writeLogSlice({
+        ...{ place, keys: keysOfSlices, installationId, signal, assertMayPublish: async () => {} },
+        slice: {
+          ...{ chainId: 'chn_1', fromSeq, seq, file: 'log', offset, bytes: end - offset, endsFile: false },
+          source: { engine: 'postgresql', identity: 'pg:1', version: '17.1', major: '17' },
+          ...{
+            startPosition: at(offset),
+            endPosition: at(end),
+            firstCommitAt: null,
+            lastCommitAt: null,
+            coversTo: null,
+          },
+          ...{ previous: previous === null ? null : tailOf(previous), tail: null },
+        },
+        source: Readable.from([Buffer.alloc(end - offset, seq)]),
+      });
+    };
+    const first = await write(1, null);
+    const second = await write(2, first);
+    await write(3, second);
+    const objects = (await keys()).filter((name) => name.endsWith('.enc'));
+    const strayOf = async (seq: number) => {
+      const like = objects.find((name) => name.includes(`/${String(seq).padStart(10, '0')}-`)) ?? '';
+      const name = like.replace(/\.[0-9a-f]{8}\.0000/, '.00000000.0000');
+      await destination.put(name, Buffer.from('half a slice'), { signal });
+      return name;
+    };
+    const lost = await strayOf(3);
+    // Its record and object were removed since: the larger one stands for them.
+    const replaced = await strayOf(2);
+    await write(2, null, 1);
+    await destination.remove([first.recordKey, second.recordKey, second.record.object.key], { signal });
+    // The record of number 4 is gone: this may be the only copy.
+    const headless = lost.replace('/0000000003-', '/0000000004-');
+    await destination.put(headless, Buffer.from('a slice'), { signal });
+    const before = await keys();
+    expect((await run()).removedKeys).toEqual([]);
+    await age(8);
+    const gone = [first.record.object.key, lost, replaced].sort();
+    expect([...(await run()).removedKeys].sort()).toEqual(gone);
+    expect((await keys()).sort()).toEqual(before.filter((name) => !gone.includes(name)).sort());
   });
 
   it('leaves everything under a manifest that is not authentic, and reports it', async () => {

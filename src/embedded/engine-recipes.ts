@@ -29,6 +29,7 @@ export type ServerLayout = {
   /** False: what was committed survives the death of the server, not that of the machine. */
   readonly durable: boolean;
   readonly locale: string;
+  readonly initdbArgs: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
 };
 
@@ -66,6 +67,7 @@ const postgres: EngineRecipe = {
         '--encoding=UTF8',
         `--locale=${layout.locale}`,
         ...(layout.durable ? [] : ['--no-sync']),
+        ...layout.initdbArgs,
       ]);
       appendFileSync(join(layout.data, 'postgresql.conf'), "\ninclude_if_exists = 'tidemark.conf'\n");
     } finally {

@@ -37,6 +37,8 @@ export interface EngineServerOptions {
   readonly durability?: 'safe' | 'fast';
   /** PostgreSQL: locale of the cluster; default C.UTF-8. */
   readonly locale?: string;
+  /** PostgreSQL: further arguments of initdb. */
+  readonly initdbArgs?: readonly string[];
   /** How long the server may take until it answers, in ms, crash recovery included; default 120,000. */
   readonly startTimeoutMs?: number;
   /** Where engines are installed; default: as the environment says. */
@@ -126,6 +128,7 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
     adminPassword: state.adminPassword,
     serverId: state.serverId,
     locale: options.locale ?? 'C.UTF-8',
+    initdbArgs: options.initdbArgs ?? [],
     settings: options.settings ?? {},
   });
 

@@ -71,7 +71,7 @@ export function useEngine(product: EngineProduct): TestEngine {
 /** A server of this file alone, with `stop`, `kill`, `restart`; thrown away when the file ends. */
 export function usePrivateEngine(
   product: EngineProduct,
-  options: Pick<EngineServerOptions, 'settings' | 'durability' | 'locale'> = {},
+  options: Pick<EngineServerOptions, 'settings' | 'durability' | 'locale' | 'initdbArgs'> = {},
 ): TestEngine & Pick<EngineServer, 'stop' | 'kill' | 'restart'> & { readonly pid: number | undefined } {
   let server: EngineServer | undefined;
   let dir: string | undefined;

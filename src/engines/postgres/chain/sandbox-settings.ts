@@ -58,6 +58,7 @@ export function sandboxSettings(options: {
     2_000,
     Math.ceil((control.maxLocks * (control.maxConnections + control.maxPrepared)) / SESSIONS),
   );
+  const segmentMb = control.segmentBytes / 1024 / 1024;
   const settings: Record<string, string> = {
     listen_addresses: '',
     port: '5432',
@@ -101,6 +102,9 @@ export function sandboxSettings(options: {
     synchronous_commit: 'off',
     autovacuum: 'off',
     checkpoint_timeout: '30min',
+    // Both at least two segments, else it does not start; the usual values are too small for large segments.
+    min_wal_size: `${Math.max(80, 2 * segmentMb)}MB`,
+    max_wal_size: `${Math.max(1024, 2 * segmentMb)}MB`,
     jit: 'off',
     huge_pages: 'off',
     shared_buffers: '128MB',

@@ -37,7 +37,8 @@ const own: readonly (readonly [KillSort, number])[] = [
   ['source', 2],
 ];
 
-const FOLLOWED_WITHIN_MS = 300_000;
+/** Machines with little left for it take minutes to start a worker. */
+const FOLLOWED_WITHIN_MS = 600_000;
 /** A kill meets nothing new before what the last one stopped has begun again. */
 const DOWN_WITHIN_MS = 120_000;
 

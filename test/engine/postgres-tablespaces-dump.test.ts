@@ -30,7 +30,9 @@ describeEngine('pg17', 'a dump of a database with tablespaces', () => {
       'spread',
     );
   });
-  afterAll(() => rmSync(root, { recursive: true, force: true }));
+  afterAll(() => {
+    if (root) rmSync(root, { recursive: true, force: true });
+  });
 
   /** Restores the dump into a staging database of `server`, and compares it with what the server said it can hold. */
   const restoreTo = async (server: TestEngine, database = 'spread', login = {}) => {

@@ -37,7 +37,7 @@ const own: readonly (readonly [KillSort, number])[] = [
   ['source', 2],
 ];
 
-/** Machines with little left for it take minutes to start a worker. */
+/** On a machine that others keep busy the start of a worker alone takes minutes. */
 const FOLLOWED_WITHIN_MS = 600_000;
 /** A kill meets nothing new before what the last one stopped has begun again. */
 const DOWN_WITHIN_MS = 120_000;

@@ -119,6 +119,7 @@ async function killAll(run: Run): Promise<void> {
           );
         });
         for (const server of world.servers) {
+          await slotIsBehind(world, server);
           for (const gap of await findGaps(world, server)) {
             if (results.gaps.some(({ product, message }) => product === gap.product && message === gap.message))
               continue;

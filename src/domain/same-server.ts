@@ -1,4 +1,4 @@
-/** Identity of a MariaDB server: its id, its GTID domains, and since 10.11.9 (and its sisters) what the server calls its unique id. */
+/** Identity of a MariaDB server: its id, its GTID domains, and since 10.11.9 what the server calls its unique id. */
 const MARIADB = /^mariadb:(\d+):(\d+(?:,\d+)*)(?::([0-9a-f]+))?$/;
 
 /**

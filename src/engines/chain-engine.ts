@@ -52,11 +52,17 @@ export interface ChainEngine {
    * A full of the whole server. With `slot` null nothing archives this server's log: the backup then carries the log it needs itself.
    * Either way the backup alone must be recoverable to its own end.
    */
-  openFull(
-    connection: DatabaseConnection,
+  openFull(connection: DatabaseConnection, context: EngineContext, options: FullOptions): Promise<ServerBackupSession>;
+  /**
+   * Why a replica, reached by `replica`, is not read for its primary: it is another server's, holds what its primary does not have, does
+   * not replicate, leaves something out, or does not reach within `withinMs` what the primary has now. Null when nothing speaks against
+   * it. Absent: replicas have their primary's identity and positions, by which they are judged.
+   */
+  findReplicaFault?(
+    replica: DatabaseConnection,
     context: EngineContext,
-    options: { readonly label: string; readonly fingerprint: boolean },
-  ): Promise<ServerBackupSession>;
+    options: { readonly primary: DatabaseConnection; readonly withinMs: number },
+  ): Promise<string | null>;
   /**
    * Only for `physical`. Throws `incremental_impossible` when a full has to be taken instead (other timeline or identity, missing WAL
    * summaries, parent without manifest …); the message says which.
@@ -77,6 +83,17 @@ export interface ChainEngine {
     connection: DatabaseConnection,
     context: EngineContext,
   ): Promise<{ readonly server: ServerIdentity; readonly clock: string; readonly position: LogPosition }>;
+  /**
+   * Whether a server, reached as the one whose log is stored and of another identity, has taken its place: it executed transactions of that
+   * one and is no replica. `lacks`: what is stored and it never executed. Absent: a promoted replica keeps its primary's identity.
+   */
+  judgeSuccessor?(
+    connection: DatabaseConnection,
+    context: EngineContext,
+    options: { readonly former: string; readonly stored: LogPosition | null },
+  ): Promise<{ readonly isSuccessor: boolean; readonly lacks: string | null }>;
+  /** Whether a server that stands at `end` never had something that is stored: a former primary that came back, or a log begun anew. */
+  lacksStored?(end: LogPosition, stored: LogPosition): boolean;
   /** Orders two positions of one epoch: negative when `a` is before `b`. */
   comparePositions(a: LogPosition, b: LogPosition): number;
   /**
@@ -90,6 +107,16 @@ export interface ChainEngine {
    */
   writeFiles?(context: EngineContext, options: RecoverOptions): Promise<{ readonly readme: string }>;
 }
+
+export type FullOptions = {
+  readonly label: string;
+  readonly fingerprint: boolean;
+  /**
+   * The connection is one to a replica of this primary, whose log continues the full, for engines with `findReplicaFault`: identity,
+   * positions and times of the full are the primary's.
+   */
+  readonly primary?: DatabaseConnection;
+};
 
 export type ServerReadiness = {
   readonly server: ServerIdentity;

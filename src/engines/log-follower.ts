@@ -20,6 +20,11 @@ export type LogFollowerOptions = {
     /** SHA-256 (hex) of the bytes `[0, cursor.offset)` of `cursor.file`: what the source sends again must be the same, else the log is another one. */
     readonly prefixSha256: string;
   } | null;
+  /**
+   * The server was judged to have taken the place of `resume.server` (ChainEngine.judgeSuccessor): its log is another one, which a new epoch
+   * follows. `log_gap` says then what lies between.
+   */
+  readonly successor?: boolean;
   /** The spool never holds more than this many bytes; a fuller one stops the receiver until it was shipped. */
   readonly spoolLimitBytes: number;
   /**

@@ -19,6 +19,8 @@ export type ArchiveSource = {
   readonly engine: ChainEngine;
   /** Another one than the last time, because that does not answer and this one was promoted. */
   readonly promoted: boolean;
+  /** It is another server than the chain's, which has proven to have taken its place: its log begins a new epoch. */
+  readonly successor: boolean;
 };
 
 /** Registered replicas of the attached databases: one of them may have taken their place. */
@@ -46,9 +48,12 @@ export async function chooseSource(deps: ActivityDeps, step: Step, chain: Archiv
     try {
       const connection = await connectionOf(deps, database);
       const { server, position } = await engine.readLogEnd(connection, engineContext(deps, step));
-      if (!isSameServer(server.identity, chain.server.identity)) throw otherServer(chain, database, server.identity);
-      const source = { database, connection, engine, promoted: false };
-      if (!isOfLeftTimeline(position, stored)) return source;
+      const successor = !isSameServer(server.identity, chain.server.identity);
+      if (successor && !(await tookPlace(deps, step, chain, { database, connection, found: server.identity, stored })))
+        throw otherServer(chain, database, server.identity);
+      const source = { database, connection, engine, promoted: false, successor };
+      const lacks = stored !== null && engine.lacksStored?.(position, stored) === true;
+      if (!lacks && !isOfLeftTimeline(position, stored)) return source;
       left ??= source;
     } catch (error) {
       step.signal.throwIfAborted();
@@ -57,12 +62,13 @@ export async function chooseSource(deps: ActivityDeps, step: Step, chain: Archiv
     }
   }
   for (const database of replicas) {
-    const connection = await findPromoted(deps, step, chain, database);
-    if (connection === null) continue;
+    const promoted = await findPromoted(deps, step, chain, { database, stored });
+    if (promoted === null) continue;
+    const { connection, successor } = promoted;
     if (chain.archiveWanted) {
       await engine.configureArchive(connection, engineContext(deps, step), { slot: chain.slotName });
     }
-    return { database, connection, engine, promoted: database.id !== chain.sourceDatabaseId };
+    return { database, connection, engine, promoted: database.id !== chain.sourceDatabaseId, successor };
   }
   // A former primary that came back while its successor does not answer: what it writes is no part of the stored log. When everybody has
   // answered there is no successor any more, and going on is a gap that is noted.
@@ -81,17 +87,49 @@ export function isOfLeftTimeline(end: LogPosition, stored: LogPosition | null): 
   return end.timeline !== undefined && stored?.timeline !== undefined && end.timeline < stored.timeline;
 }
 
+/**
+ * Whether the server at an address whose log was followed is another one that took over: an address that moved to the successor. One that
+ * lacks something of the stored log must have been seen by a check of the database, by which a person accepts it.
+ */
+async function tookPlace(
+  deps: ActivityDeps,
+  step: Step,
+  chain: ArchiveRun,
+  at: {
+    readonly database: DatabaseRow;
+    readonly connection: DatabaseConnection;
+    readonly found: string;
+    readonly stored: LogPosition | null;
+  },
+): Promise<boolean> {
+  const engine = getChainEngine(at.connection.engine);
+  const options = { former: chain.server.identity, stored: at.stored };
+  const judged = await engine.judgeSuccessor?.(at.connection, engineContext(deps, step), options);
+  if (judged?.isSuccessor !== true) return false;
+  const seen = at.database.server?.identity;
+  return judged.lacks === null || (seen !== undefined && isSameServer(seen, at.found));
+}
+
 /** The connection to a replica that has become the primary, or null. */
 async function findPromoted(
   deps: ActivityDeps,
   step: Step,
   chain: ArchiveRun,
-  database: DatabaseRow,
-): Promise<DatabaseConnection | null> {
+  { database, stored }: { readonly database: DatabaseRow; readonly stored: LogPosition | null },
+): Promise<{ readonly connection: DatabaseConnection; readonly successor: boolean } | null> {
   try {
     const connection = await connectionOf(deps, database);
     const { role, server } = await getEngine(connection.engine).check(connection, engineContext(deps, step));
-    return role === 'primary' && server.identity === chain.server.identity ? connection : null;
+    if (role !== 'primary') return null;
+    if (isSameServer(server.identity, chain.server.identity)) return { connection, successor: false };
+    // Registered as a replica of this very server, it may lack what was lost with its primary.
+    const options = { former: chain.server.identity, stored };
+    const judged = await getChainEngine(connection.engine).judgeSuccessor?.(
+      connection,
+      engineContext(deps, step),
+      options,
+    );
+    return judged?.isSuccessor === true ? { connection, successor: true } : null;
   } catch (error) {
     step.signal.throwIfAborted();
     deps.logger.info(

@@ -100,6 +100,7 @@ async function runFollower(work: Following): Promise<FollowResult> {
       slot: chain.slotName,
       resume: stored.resume,
       spoolLimitBytes: SPOOL_LIMIT,
+      successor: source.successor,
       assertMayHold: () => assertHoldsArchive(deps.catalog, chain.id, token),
     });
     try {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ArchiveRun } from '../../catalog/runs/archive-run.js';
+import type { DatabaseConnection } from '../../engines/engine.js';
 import type { ArchiveSource } from '../archive/choose-source.js';
 import { chooseSource, replicasOf } from '../archive/choose-source.js';
 import type { ActivityDeps } from '../deps.js';
@@ -10,7 +11,10 @@ import type { Step } from '../run-step.js';
 /** A replica that is behind the primary by more than it catches up in this time is not read from. */
 const LAG_LIMIT_MS = 10_000;
 
-export type BackupSource = Pick<ArchiveSource, 'database' | 'connection' | 'engine'>;
+export type BackupSource = Pick<ArchiveSource, 'database' | 'connection' | 'engine' | 'successor'> & {
+  /** Of a replica that is a server of its own (MySQL, MariaDB): the primary for which it is read. */
+  readonly primary?: DatabaseConnection;
+};
 
 /**
  * Where a full or incremental is read: from a registered replica that is proven to follow this very server and is not behind, so that the
@@ -45,21 +49,25 @@ async function prove(
     deps.logger.info({ databaseId: database.id, chainId: chain.id, reason, err }, 'a replica is not read from');
     return null;
   };
-  const { engine } = primary;
+  const { engine, successor } = primary;
   const context = engineContext(deps, step);
   try {
     const connection = await connectionOf(deps, database);
     const readiness = await engine.inspectServer(connection, context, { pitr: false, incremental: false });
     if (readiness.role !== 'replica') return refuse('it is not in recovery');
-    // MySQL and MariaDB replicas are servers of their own, whose files and positions the archive does not have.
-    if (readiness.server.identity !== chain.server.identity) return refuse('it is of another identity');
     if (!readiness.full) return refuse(readiness.reason ?? 'it does not allow a full');
+    if (engine.findReplicaFault !== undefined) {
+      const options = { primary: primary.connection, withinMs: LAG_LIMIT_MS };
+      const fault = await engine.findReplicaFault(connection, context, options);
+      return fault === null ? { database, connection, engine, successor, primary: primary.connection } : refuse(fault);
+    }
+    if (readiness.server.identity !== chain.server.identity) return refuse('it is of another identity');
     const { position } = await engine.readLogEnd(primary.connection, context);
     const reached = await waitUntil(LAG_LIMIT_MS, step.signal, async () => {
       const end = await engine.readLogEnd(connection, context);
       return engine.comparePositions(end.position, position) >= 0;
     });
-    return reached ? { database, connection, engine } : refuse('it is too far behind');
+    return reached ? { database, connection, engine, successor } : refuse('it is too far behind');
   } catch (error) {
     step.signal.throwIfAborted();
     return refuse('it does not answer as it should', error);

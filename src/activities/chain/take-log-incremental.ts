@@ -33,9 +33,9 @@ export async function takeLogIncremental(work: ChainWork): Promise<BackupSummary
   }
   const parent = await chooseParent(work, chain.id, epoch);
   await noteFacts(work, { parentId: parent.backupId });
-  const { connection, engine } = await chooseSource(deps, step, chain);
+  const { connection, engine, successor } = await chooseSource(deps, step, chain);
   const end = await engine.readLogEnd(connection, engineContext(deps, step));
-  if (!isSameServer(end.server.identity, chain.server.identity)) {
+  if (!successor && !isSameServer(end.server.identity, chain.server.identity)) {
     throw new TidemarkError(
       'server_identity_changed',
       `${connection.host}:${connection.port} is ${end.server.identity} now; this chain is of ${chain.server.identity}.`,

@@ -74,13 +74,13 @@ async function takeFromSources(work: ChainWork, parent: ChosenParent | null): Pr
 
 async function takeFrom(work: ChainWork, source: BackupSource, parent: ChosenParent | null): Promise<BackupSummary> {
   const { deps, step, run, attempt, destination, keys, meter } = work;
-  const { engine, connection, database } = source;
+  const { engine, connection, database, primary } = source;
   const context = engineContext(deps, step);
   meter.enter(`connecting to ${database.name}`);
   const label = run.label ?? `tidemark ${run.id}`;
   const opened =
     parent === null
-      ? await engine.openFull(connection, context, { label, fingerprint: true })
+      ? await engine.openFull(connection, context, { label, fingerprint: true, ...(primary ? { primary } : {}) })
       : await engine.openIncremental(connection, context, { label, parent });
   const session = pausingServerSession(opened, deps.faults, step.signal);
   try {
@@ -106,7 +106,7 @@ async function takeFrom(work: ChainWork, source: BackupSource, parent: ChosenPar
 
 /** A chain holds one server: another one under the same address gets no backup into it. */
 async function assertServer({ deps, chain }: ChainWork, session: ServerBackupSession, source: BackupSource) {
-  if (!isSameServer(session.server.identity, chain.server.identity)) {
+  if (!source.successor && !isSameServer(session.server.identity, chain.server.identity)) {
     const { host, port, id } = source.database;
     throw new TidemarkError(
       'server_identity_changed',

@@ -11,7 +11,7 @@ async function snapshotPlace(session: Session): Promise<{ file: string; filePosi
   return file === '' ? null : { file, filePosition: find('binlog_snapshot_position') };
 }
 
-/** Hex of `server_uid` (10.11.9, 11.4.3 and later, else null), without which any two servers of default settings are one. See isSameServer. */
+/** Hex of `server_uid` (10.11.9 and later, else null), without which any two servers of default settings are one. See isSameServer. */
 async function uniqueId(session: Session): Promise<string | null> {
   try {
     const text = Object.values((await session.raw('SELECT @@global.server_uid AS value'))[0] ?? {})[0];

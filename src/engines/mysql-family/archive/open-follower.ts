@@ -1,10 +1,13 @@
+import { isSameServer } from '../../../domain/same-server.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import type { LogFollower, LogFollowerOptions } from '../../log-follower.js';
 import type { Brand } from '../brand.js';
+import { readServer } from '../server.js';
 import { withSession } from '../session.js';
 import { BinlogFollower } from './binlog-follower.js';
 import { BinlogReader } from './binlog-reader.js';
 import { BinlogSpool } from './binlog-spool.js';
+import { successionError } from './judge-successor.js';
 import { requireLogProgram } from './log-program.js';
 import { currentFile, recogniseServer } from './recognise-server.js';
 
@@ -14,8 +17,8 @@ import { currentFile, recogniseServer } from './recognise-server.js';
  * that moment; later ones follow as the server has them, but for one flag (see in-use-flag.ts). Goes on by itself after restarts of the
  * source, cut connections and the death of the program.
  *
- * Throws `server_identity_changed` for another server: a promoted replica has files of its own, so that its log is another archive.
- * `log_gap` when the server purged what comes after the store's end, or has something else before it (RESET).
+ * Throws `server_identity_changed` for another server; `log_gap` for its `successor`, whose files are others, so that a new epoch follows
+ * them, and when the server purged what comes after the store's end, or has something else before it (RESET).
  */
 export async function openFollower(
   brand: Brand,
@@ -27,10 +30,17 @@ export async function openFollower(
   const { server, current } = await withSession(
     connection,
     { database: null, name: 'tidemark archive', signal: context.signal },
-    async (session) => ({
-      server: await recogniseServer(session, brand, resume?.server ?? null),
-      current: resume === null ? await currentFile(session, brand) : null,
-    }),
+    async (session) => {
+      if (resume !== null && options.successor === true) {
+        const found = await readServer(session, brand);
+        if (!isSameServer(found.identity, resume.server.identity))
+          throw await successionError(session, brand, resume, found);
+      }
+      return {
+        server: await recogniseServer(session, brand, resume?.server ?? null),
+        current: resume === null ? await currentFile(session, brand) : null,
+      };
+    },
   );
   const tools = await requireLogProgram(brand, server.major, context.toolRoots);
   const spool = new BinlogSpool(options.spoolDir);

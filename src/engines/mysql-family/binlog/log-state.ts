@@ -1,4 +1,4 @@
-import { GtidPosition } from './gtid-position.js';
+import { GtidPosition, parseMariadbGtid } from './gtid-position.js';
 import { GtidSet } from './gtid-set.js';
 
 /** Which transactions are there: those of a backup first, then those of the log as it is read, file by file. */
@@ -74,10 +74,13 @@ class MariadbState implements LogState {
   /** What the log holds or says it follows. */
   private readonly seen = new GtidPosition();
   private readonly reached: GtidPosition;
+  /** The backup's last transaction of each domain, until it was met: all of its domain before it are in the backup, whatever their numbers. */
+  private readonly ahead: Set<string>;
 
   constructor(base: string) {
     this.base = GtidPosition.parse(base);
     this.reached = GtidPosition.parse(base);
+    this.ahead = new Set(this.base.list());
   }
 
   holds(gtid: string): boolean {
@@ -85,11 +88,13 @@ class MariadbState implements LogState {
   }
 
   isHeld(gtid: string): boolean {
-    return this.base.reaches(gtid);
+    const { domain } = parseMariadbGtid(gtid);
+    return [...this.ahead].some((last) => parseMariadbGtid(last).domain === domain);
   }
 
   pass(gtid: string): void {
     this.seen.add(gtid);
+    this.ahead.delete(gtid);
   }
 
   apply(gtid: string): void {
@@ -101,6 +106,7 @@ class MariadbState implements LogState {
     if (previous === null) return 'it does not say what came before it.';
     if (isFirst) {
       for (const gtid of list) this.seen.note(gtid);
+      for (const last of this.base.list()) if (this.seen.knows(last)) this.ahead.delete(last);
       return null;
     }
     const missing = list.find((gtid) => !this.seen.knows(gtid));

@@ -33,6 +33,12 @@ const variables = [
   'system_versioning_innodb_algorithm_simple',
 ] as const;
 
+/**
+ * Of a full that was read from a replica: the place in its position is one of the primary's log before which it holds everything, but not
+ * the first one after which it holds nothing. That is told by its GTIDs.
+ */
+export const FROM_REPLICA = 'from_replica';
+
 /** Only in the record, for people: nothing is set by them. */
 const remarks = ['version_comment', 'version_compile_os', 'system_time_zone', 'time_zone', 'have_ssl'] as const;
 

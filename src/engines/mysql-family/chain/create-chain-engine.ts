@@ -1,11 +1,13 @@
 import { TidemarkError } from '../../../domain/errors.js';
 import type { ChainEngine } from '../../chain-engine.js';
-import { comparePositions } from '../archive/compare-positions.js';
+import { compareGtids, comparePositions } from '../archive/compare-positions.js';
 import { configureArchive } from '../archive/configure-archive.js';
+import { judgeSuccessor } from '../archive/judge-successor.js';
 import { openFollower } from '../archive/open-follower.js';
 import { readLogEnd } from '../archive/read-log-end.js';
 import { releaseArchive } from '../archive/release-archive.js';
 import type { Brand } from '../brand.js';
+import { findReplicaFault } from './find-replica-fault.js';
 import { inspectServer } from './inspect-server.js';
 import { openFull } from './open-full.js';
 import { recover } from './recover.js';
@@ -20,11 +22,14 @@ export function createFamilyChainEngine(brand: Brand): ChainEngine {
     configureArchive: (connection, context) => configureArchive(brand, connection, context),
     releaseArchive,
     openFull: (connection, context, options) => openFull(brand, connection, context, options),
+    findReplicaFault: (replica, context, options) => findReplicaFault(brand, replica, context, options),
     openIncremental: async () => {
       throw new TidemarkError('not_supported', `An incremental of ${brand.title} is its log since the parent.`);
     },
     openFollower: (connection, context, options) => openFollower(brand, connection, context, options),
     readLogEnd: (connection, context) => readLogEnd(brand, connection, context),
+    judgeSuccessor: (connection, context, options) => judgeSuccessor(brand, connection, context, options),
+    lacksStored: (end, stored) => stored.gtidSet !== undefined && compareGtids(brand.kind, end, stored) < 0,
     comparePositions: (a, b) => comparePositions(brand.kind, a, b),
     recover: (context, options) => recover(brand, context, options),
     writeFiles: (_context, options) => writeFiles(brand, options),

@@ -3,19 +3,17 @@ import { TidemarkError } from '../../../domain/errors.js';
 import type { Fingerprint } from '../../../domain/fingerprint.js';
 import type { ChildOutput } from '../../../platform/child-output.js';
 import { openChildOutput } from '../../../platform/child-output.js';
-import type { ServerBackupSession } from '../../chain-engine.js';
+import type { FullOptions, ServerBackupSession } from '../../chain-engine.js';
 import type { DatabaseConnection, DumpPart, EngineContext } from '../../engine.js';
 import type { Brand } from '../brand.js';
 import type { PartName, RunningDump } from '../dump-tool.js';
 import { startDumpTool } from '../dump-tool.js';
 import type { FloatTables } from '../exact-floats.js';
 import { exactFloats, findFloatTables } from '../exact-floats.js';
-import { placeOf, serverErrorNumber } from '../failures.js';
-import type { Structure } from '../fingerprint.js';
+import { placeOf } from '../failures.js';
 import { assembleFingerprint, readRows, readStructure } from '../fingerprint.js';
 import { nonTransactional } from '../open-dump.js';
-import type { Moment, Opening } from '../open-moment.js';
-import { openLocked, openQuiet } from '../open-moment.js';
+import type { Moment } from '../open-moment.js';
 import type { OptionFile } from '../option-file.js';
 import { writeOptionFile } from '../option-file.js';
 import { readServer } from '../server.js';
@@ -24,97 +22,19 @@ import { openSession } from '../session.js';
 import type { DatabaseTables } from '../table-shapes.js';
 import { listTablesOf } from '../table-shapes.js';
 import { requireClientTools } from '../tools.js';
-import { readClusterFacts } from './cluster-facts.js';
+import { FROM_REPLICA, readClusterFacts } from './cluster-facts.js';
 import { COUNTERS_FILE, countersFile } from './counters-file.js';
 import { listDatabases } from './list-databases.js';
-import { ACCOUNTS_FILE, accountsFile, readAccountStatements } from './read-accounts.js';
+import type { Surroundings } from './open-still.js';
+import { definitionsOf, openStill } from './open-still.js';
+import { ACCOUNTS_FILE, accountsFile } from './read-accounts.js';
+import { openReplicaOf } from './replica-of.js';
 import { readTimeZones, TIME_ZONES_FILE } from './time-zones-file.js';
-
-/** Tries to find definitions and accounts unchanged around the moment of the snapshot. */
-const STILL_TRIES = 5;
-
-/** What no snapshot holds: it is read before and after the moment, and must not have changed in between. */
-type Surroundings = {
-  readonly databases: readonly string[];
-  readonly structures: ReadonlyMap<string, Structure>;
-  readonly accounts: readonly string[];
-};
-
-async function readSurroundings(session: Session, brand: Brand): Promise<Surroundings> {
-  const databases = await listDatabases(session);
-  const structures = new Map<string, Structure>();
-  for (const { schema, tables } of await listTablesOf(session, databases)) {
-    structures.set(schema, await readStructure(session, brand, schema, tables));
-  }
-  return { databases, structures, accounts: await readAccountStatements(session, brand) };
-}
-
-const asText = ({ databases, structures, accounts }: Surroundings) =>
-  JSON.stringify([databases, [...structures], accounts]);
-
-/** What the dump tool writes: grants are none of it. */
-function definitionsOf(structure: Structure | undefined): string {
-  const { accounts, grants_read, ...settings } = structure?.database ?? {};
-  return JSON.stringify([settings, structure?.objects.map(({ grants, ...object }) => object)]);
-}
-
-/** XA transactions that are prepared and not decided: their rows are in no snapshot, and the log after it only has their COMMIT. */
-async function preparedTransactions(session: Session): Promise<number> {
-  try {
-    return (await session.raw('XA RECOVER')).length;
-  } catch (error) {
-    // Without the privilege to see them (MySQL: XA_RECOVER_ADMIN).
-    if (serverErrorNumber(error) === null) throw error;
-    return 0;
-  }
-}
 
 /** A rejection that nobody waits for yet must not end the process. */
 function guard(promise: Promise<void>): Promise<void> {
   promise.catch(() => {});
   return promise;
-}
-
-/** Opens the snapshots at a moment around which nothing changed that no snapshot holds. */
-async function openStill(
-  brand: Brand,
-  control: Session,
-  reader: Session,
-  startTool: Opening['startTool'],
-): Promise<{ readonly moment: Moment; readonly around: Surroundings }> {
-  for (let attempt = 1; ; attempt++) {
-    const around = await readSurroundings(control, brand);
-    if (around.databases.length === 0)
-      throw new TidemarkError('database_missing', 'The server has no database that a full could hold.');
-    let before: string | null = null;
-    const opening: Opening = {
-      brand,
-      schemas: around.databases,
-      control,
-      reader,
-      startTool: async (databases) => {
-        before = await brand.commitMark(reader);
-        return startTool(databases);
-      },
-      disturbed: async () => {
-        if ((await brand.commitMark(reader)) !== before) return 'something else was committed meanwhile';
-        const prepared = await preparedTransactions(reader);
-        return prepared === 0 ? null : `${prepared} XA transactions are prepared and not decided`;
-      },
-    };
-    const locked = await openLocked(opening);
-    const moment = 'reason' in locked ? await openQuiet(opening, locked.reason) : locked;
-    if (moment.unavailable !== null || asText(await readSurroundings(control, brand)) === asText(around))
-      return { moment, around };
-    await moment.dump.kill();
-    if (attempt >= STILL_TRIES) {
-      throw new TidemarkError(
-        'source_changed_during_dump',
-        `Definitions or accounts of the server of ${placeOf(control.connection)} changed in each of ${STILL_TRIES} tries to begin the full.`,
-        { object: control.connection.database },
-      );
-    }
-  }
 }
 
 /**
@@ -125,7 +45,7 @@ export async function openFull(
   brand: Brand,
   connection: DatabaseConnection,
   context: EngineContext,
-  options: { readonly label: string; readonly fingerprint: boolean },
+  options: FullOptions,
 ): Promise<ServerBackupSession> {
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
@@ -139,20 +59,21 @@ export async function openFull(
     await file?.remove();
   };
   try {
-    const open = async () => {
+    const open = async (from = connection) => {
       // No database in use: the registered one may be dropped while the full goes on.
-      const session = await openSession(connection, { database: null, name: `tidemark ${options.label}`, signal });
+      const session = await openSession(from, { database: null, name: `tidemark ${options.label}`, signal });
       sessions.push(session);
       return session;
     };
     const control = await open();
     const reader = await open();
-    const server = await readServer(control, brand);
+    const origin = options.primary ? await openReplicaOf(brand, await open(options.primary), control) : null;
+    const server = origin?.server ?? (await readServer(control, brand));
     const role = (await brand.isReplica(control)) === true ? ('replica' as const) : ('primary' as const);
     const tools = await requireClientTools(brand, server.major, context.toolRoots);
     file = await writeOptionFile(connection, context.scratchDir);
     const optionFile = file.path;
-    const cluster = await readClusterFacts(control, brand);
+    const cluster = await readClusterFacts(origin?.primary ?? control, brand);
     const start = (part: PartName, databases: readonly DatabaseTables[], output?: ChildOutput) => {
       const dump = startDumpTool({
         brand,
@@ -169,16 +90,17 @@ export async function openFull(
       running.push(dump);
       return dump;
     };
-    const { moment, around } = await openStill(brand, control, reader, async (databases) =>
-      start('dump.sql without triggers', databases, await openChildOutput(context.scratchDir, tools.dumpLauncher)),
-    );
-    if (moment.unavailable !== null) {
+    const startDump = async (databases: readonly DatabaseTables[]) =>
+      start('dump.sql without triggers', databases, await openChildOutput(context.scratchDir, tools.dumpLauncher));
+    const { moment: read, around } = await openStill(brand, control, reader, startDump, origin);
+    if (read.unavailable !== null) {
       throw new TidemarkError(
         'dump_failed',
-        `A full of the server of ${placeOf(connection)} needs the exact position of its log: ${moment.unavailable}`,
+        `A full of the server of ${placeOf(connection)} needs the exact position of its log: ${read.unavailable}`,
         { object: connection.database },
       );
     }
+    const moment = origin === null ? read : await origin.translate(read, reader);
     const loose = moment.databases.flatMap(({ schema, tables }) =>
       nonTransactional(tables).map((table) => `${schema}.${table.name}`),
     );
@@ -188,7 +110,7 @@ export async function openFull(
         : options.fingerprint
           ? null
           : 'No fingerprint was asked for.';
-    const timeZones = await readTimeZones(reader);
+    const timeZones = await readTimeZones(origin?.primary ?? reader);
     const floats: FloatTables[] = [];
     for (const { schema, tables } of moment.databases) {
       floats.push({ schema, use: true, tables: (await findFloatTables(control, schema, tables)).mended });
@@ -267,6 +189,7 @@ export async function openFull(
         cluster: {
           ...cluster,
           takenAt: moment.takenAt,
+          ...(origin === null ? {} : { [FROM_REPLICA]: '1' }),
           ...(loose.length > 0 ? { non_transactional_tables: loose.join(' ') } : {}),
         },
       }),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition } from '../../../domain/positions.js';
 import type { StopPoint } from '../../../domain/recovery-target.js';
-import type { RecoverOptions } from '../../chain-engine.js';
+import type { RecoverableBackup, RecoverOptions } from '../../chain-engine.js';
 import { fromMicros, toMicros } from '../../shared/microseconds.js';
 import type { LogState } from '../binlog/log-state.js';
 import { openLogState } from '../binlog/log-state.js';
@@ -11,6 +11,7 @@ import type { BinlogEnd } from '../binlog/read-transactions.js';
 import { readTransactions } from '../binlog/read-transactions.js';
 import type { BinlogTransaction } from '../binlog/scan-binlog.js';
 import type { Brand } from '../brand.js';
+import { FROM_REPLICA } from './cluster-facts.js';
 
 /** What a sandbox is to apply: decided from the files before a server sees them. */
 export type ReplayPlan = {
@@ -92,15 +93,16 @@ function judge(brand: Brand, options: RecoverOptions, base: LogPosition, takenAt
 export async function planReplay(
   brand: Brand,
   options: RecoverOptions,
-  base: LogPosition,
+  full: Pick<RecoverableBackup, 'endPosition' | 'cluster'>,
   takenAt: string | null,
 ): Promise<ReplayPlan> {
+  const base = full.endPosition;
   const state = openLogState(brand.kind, base.gtidSet ?? '');
   const decision = judge(brand, options, base, takenAt);
   // A promoted server has files of other names: then all are read, and what the backup holds is passed over by its GTIDs.
   const at = options.logFiles.findIndex((file) => file.name === base.file);
   const from = Math.max(at, 0);
-  const byOffset = brand.kind === 'mariadb' && at >= 0;
+  const byOffset = brand.kind === 'mariadb' && at >= 0 && full.cluster[FROM_REPLICA] === undefined;
   const baseOffset = Number(base.filePosition ?? 4);
   const files: { name: string; bytes: number }[] = [];
   const events: { database: string; text: string }[] = [];
@@ -123,6 +125,9 @@ export async function planReplay(
       // In MariaDB numbers of a domain need not rise: in the backup's own files its offset decides.
       const held = byOffset ? index === 0 && transaction.start < baseOffset : state.isHeld(transaction.gtid);
       if (held) {
+        // MariaDB's replay applies everything from its first transaction on.
+        if (brand.kind === 'mariadb' && count > 0)
+          throw incomplete(`${transaction.gtid} is in the backup, and comes after transactions that are not.`);
         state.pass(transaction.gtid);
         continue;
       }

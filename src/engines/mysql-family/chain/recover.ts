@@ -52,7 +52,7 @@ export async function recover(brand: Brand, context: EngineContext, options: Rec
     throw new TidemarkError('outside_window', 'Without a log archive only the backups themselves can be recovered.');
   const needsLog = target.kind !== 'end_of_backup' && options.logEnd !== null;
   onPhase('reading the log');
-  const plan = needsLog ? await planReplay(brand, options, full.endPosition, takenAt) : nothing;
+  const plan = needsLog ? await planReplay(brand, options, full, takenAt) : nothing;
   const programs = await requireSandboxPrograms(brand, options.server.major, context.toolRoots);
   onPhase('creating the sandbox');
   const place = await prepareSandboxPlace(brand, programs, options.dir, context);

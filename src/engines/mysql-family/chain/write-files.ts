@@ -26,7 +26,7 @@ export async function writeFiles(brand: Brand, options: RecoverOptions): Promise
   }
   const needsLog = options.target.kind !== 'end_of_backup' && options.logEnd !== null;
   options.onPhase('reading the log');
-  const plan = needsLog ? await planReplay(brand, options, full.endPosition, full.cluster.takenAt ?? null) : null;
+  const plan = needsLog ? await planReplay(brand, options, full, full.cluster.takenAt ?? null) : null;
   const kept = new Map((plan?.files ?? []).map(({ name, bytes }) => [name, bytes]));
   for (const { name, bytes } of options.logFiles) {
     const path = join(options.logDir, name);

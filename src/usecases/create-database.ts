@@ -6,6 +6,7 @@ import type { CreateDatabase, DatabaseResource } from '../domain/schemas/databas
 import type { Principal, UsecaseContext } from './context.js';
 import { presentDatabase } from './present/present-database.js';
 import { startCheck } from './runs/run-check.js';
+import { wakeArchivesOf } from './runs/wake-chain.js';
 import { invalidField } from './shared/refusals.js';
 import { sealCredentials } from './shared/seal-credentials.js';
 
@@ -48,5 +49,6 @@ export async function createDatabase(
     return created;
   });
   await startCheck(context, { kind: 'database', id: row.id, name: row.name });
+  if (row.primaryId !== null) await wakeArchivesOf(context, row);
   return presentDatabase(row);
 }

@@ -9,6 +9,7 @@ import { assertPrimary } from './create-database.js';
 import { requireDatabase } from './get-database.js';
 import { presentDatabase } from './present/present-database.js';
 import { startCheck } from './runs/run-check.js';
+import { wakeArchivesOf } from './runs/wake-chain.js';
 import { definedOnly } from './shared/defined-only.js';
 import { invalidField } from './shared/refusals.js';
 import { sealCredentials } from './shared/seal-credentials.js';
@@ -61,5 +62,6 @@ export async function updateDatabase(
     return changed;
   });
   if (reached) await startCheck(context, { kind: 'database', id: row.id, name: row.name });
+  if (reached || primaryId !== undefined) await wakeArchivesOf(context, row);
   return presentDatabase(row);
 }

@@ -1,8 +1,10 @@
+import { findChainsOfDatabase } from '../../catalog/chains.js';
 import type { ArchiveInput, ChainInput, ChainLabels } from '../../workflows/messages.js';
 import { wakeSignal, workflowTypes } from '../../workflows/messages.js';
 import { archiveWorkflowId, chainWorkflowId, priorities, taskQueues } from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
 import { searchAttributesOf } from './search-attributes.js';
+import { startOrLeave } from './start-run.js';
 
 /** What is needed to address the entities of a chain; a chain row has it. */
 export type ChainAddress = {
@@ -40,6 +42,19 @@ export async function wakeArchive(context: UsecaseContext, chain: ChainAddress):
     input,
     summary: `Log archive of ${labels.serverName} (policy ${labels.policyName})`,
   });
+}
+
+/**
+ * Where a database or its replica is reached has changed: who follows its log reads the addresses anew. Without this it would do so within
+ * an hour, and not know of a replica that takes over until then.
+ */
+export async function wakeArchivesOf(
+  context: UsecaseContext,
+  database: { readonly id: string; readonly primaryId: string | null },
+): Promise<void> {
+  for (const chain of await findChainsOfDatabase(context.catalog.prisma, database.primaryId ?? database.id)) {
+    if (chain.archiveWanted) await startOrLeave(context, chain.id, () => wakeArchive(context, chain));
+  }
 }
 
 async function wake(

@@ -1,15 +1,15 @@
 /** The archive of a binary log beside the engine's own program, which writes plain files to a local disk. */
-import { spawn } from 'node:child_process';
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { getChainEngine } from '../src/engines/chain-registry.js';
-import { engineBinDir, engineProductTitles, engineRoot } from '../src/platform/installed.js';
+import { engineProductTitles } from '../src/platform/installed.js';
 import { startFollower } from './chain-launch.js';
 import type { FamilyProduct } from './chain-logical.js';
 import type { LoadedSource } from './load.js';
 import { runLoad, withSource } from './load.js';
-import { queryServer } from './load-tables.js';
+import { queryServer, readEnd } from './load-tables.js';
+import type { PlainReceiver } from './plain-receiver.js';
+import { startReceiver } from './plain-receiver.js';
 import { mebibytes, median, pairedRatio, ratio, seconds, table } from './report.js';
 import type { TlsStore } from './tls-store.js';
 
@@ -44,15 +44,13 @@ export async function benchArchive(product: FamilyProduct, options: Options): Pr
     let epoch = 0;
     for (let round = 0; round < options.rounds; round += 1) {
       for (const way of round % 2 === 0 ? (['peer', 'tidemark'] as const) : (['tidemark', 'peer'] as const)) {
-        const open = () =>
-          way === 'peer' ? openPeer(product, source, options.dir) : openOurs(source, options, epoch++);
+        const open = () => (way === 'peer' ? openPeer(source, options.dir) : openOurs(source, options, epoch++));
         result.live[way].push(await live(source, open()));
         console.log(`  ${product} round ${round + 1} live ${way}: ${seconds(result.live[way].at(-1)?.wallMs ?? 0)}`);
       }
       await fillFile(source, options.backlogMib);
       for (const way of round % 2 === 0 ? (['peer', 'tidemark'] as const) : (['tidemark', 'peer'] as const)) {
-        const open = () =>
-          way === 'peer' ? openPeer(product, source, options.dir) : openOurs(source, options, epoch++);
+        const open = () => (way === 'peer' ? openPeer(source, options.dir) : openOurs(source, options, epoch++));
         result.backlog[way].push(await backlog(source, open()));
         console.log(
           `  ${product} round ${round + 1} backlog ${way}: ${seconds(result.backlog[way].at(-1)?.wallMs ?? 0)}`,
@@ -63,21 +61,15 @@ export async function benchArchive(product: FamilyProduct, options: Options): Pr
   });
 }
 
-async function endOf({ site }: LoadedSource): Promise<{ file: string; bytes: number }> {
-  const context = { signal: new AbortController().signal, scratchDir: '/nonexistent', toolRoots: [] };
-  const { position } = await getChainEngine(site.connection.engine).readLogEnd(site.connection, context);
-  return { file: position.file ?? '', bytes: Number(position.filePosition) };
-}
-
 async function live(source: LoadedSource, archive: Archive): Promise<Sample> {
   // A file of its own: an archive begins with the whole of the present one.
   await queryServer(source.site.connection, ['FLUSH BINARY LOGS']);
   await archive.start();
   try {
-    const before = await endOf(source);
+    const before = await readEnd(source.site.connection);
     const task = { connection: source.site.connection, sessions: 8, rate: null, count: COUNT };
     const { sentAt } = await runLoad(task, null);
-    const end = await endOf(source);
+    const end = await readEnd(source.site.connection);
     const thereAt = await archive.until(end.file, end.bytes);
     return { wallMs: thereAt - (sentAt[0] ?? 0), bytes: end.bytes - before.bytes };
   } finally {
@@ -95,7 +87,7 @@ async function fillFile({ site }: LoadedSource, mib: number): Promise<void> {
 }
 
 async function backlog(source: LoadedSource, archive: Archive): Promise<Sample> {
-  const end = await endOf(source);
+  const end = await readEnd(source.site.connection);
   try {
     const begun = await archive.start();
     return { wallMs: (await archive.until(end.file, end.bytes)) - begun, bytes: end.bytes };
@@ -124,53 +116,23 @@ function openOurs({ site }: LoadedSource, { store, dir }: Options, epoch: number
   };
 }
 
-function openPeer(product: FamilyProduct, source: LoadedSource, base: string): Archive {
-  const { server } = source;
-  const root = engineRoot(product, process.env);
-  if (root === null) throw new Error(`${product} is not installed`);
+function openPeer(source: LoadedSource, base: string): Archive {
   const dir = join(base, 'raw');
-  const options = join(base, 'receiver.cnf');
-  const client = [
-    '[client]',
-    'host=127.0.0.1',
-    `port=${server.port}`,
-    `user=${server.adminUser}`,
-    `password=${server.adminPassword}`,
-  ];
-  let child: ReturnType<typeof spawn> | null = null;
-  const sizeOf = (file: string) => statSync(join(dir, file), { throwIfNoEntry: false })?.size ?? -1;
-  const until = async (file: string, bytes: number) => {
-    while (sizeOf(file) < bytes) {
-      if (child?.exitCode !== null) throw new Error(`the peer ended before it had ${file}`);
-      await sleep(5);
-    }
-    return Date.now();
-  };
+  let receiver: PlainReceiver | null = null;
   return {
-    start: async () => {
-      const { file } = await endOf(source);
-      mkdirSync(dir);
-      writeFileSync(options, `${client.join('\n')}\n`, { mode: 0o600 });
-      const begun = Date.now();
-      child = spawn(
-        join(engineBinDir(product, root), product === 'mysql' ? 'mysqlbinlog' : 'mariadb-binlog'),
-        [
-          `--defaults-file=${options}`,
-          ...['--read-from-remote-server', '--raw', '--stop-never'],
-          `${product === 'mysql' ? '--connection-server-id' : '--stop-never-slave-server-id'}=4711`,
-          `--result-file=${dir}/`,
-          file,
-        ],
-        { stdio: ['ignore', 'ignore', 'inherit'] },
-      );
-      await until(file, 0);
-      return begun;
+    start: () => {
+      receiver = startReceiver(source, dir, null);
+      return receiver.receiving();
     },
-    until,
+    until: async (file, bytes) => {
+      while ((statSync(join(dir, file), { throwIfNoEntry: false })?.size ?? -1) < bytes) {
+        if (receiver === null || receiver.exitCode() !== null) throw new Error(`the peer ended before it had ${file}`);
+        await sleep(5);
+      }
+      return Date.now();
+    },
     stop: async () => {
-      const ended = new Promise<void>((resolve) => child?.once('close', () => resolve()));
-      child?.kill();
-      await ended;
+      await receiver?.stop();
       rmSync(dir, { recursive: true, force: true });
     },
   };

@@ -1,5 +1,6 @@
 import { createConnection } from 'mysql2/promise';
 import pg from 'pg';
+import { getChainEngine } from '../src/engines/chain-registry.js';
 import type { DatabaseConnection } from '../src/engines/engine.js';
 
 /** Rows that the updates of the load go to. */
@@ -39,4 +40,11 @@ export async function makeLoadTables(connection: DatabaseConnection): Promise<vo
     'CREATE TABLE counter (id int PRIMARY KEY, n bigint NOT NULL)',
     `INSERT INTO counter VALUES ${rows}`,
   ]);
+}
+
+/** The end of a binary log. */
+export async function readEnd(connection: DatabaseConnection): Promise<{ file: string; bytes: number }> {
+  const context = { signal: new AbortController().signal, scratchDir: '/nonexistent', toolRoots: [] };
+  const { position } = await getChainEngine(connection.engine).readLogEnd(connection, context);
+  return { file: position.file ?? '', bytes: Number(position.filePosition) };
 }

@@ -22,7 +22,12 @@ export type LoadedSource = { readonly server: EngineServer; readonly site: Chain
 /** Runs `act` with a server of its own, durable as in production, on one core or any. */
 export async function withSource<T>(
   product: LoadProduct,
-  options: { readonly store: TlsStore; readonly dir: string; readonly core: Core },
+  options: {
+    readonly store: TlsStore;
+    /** Where the server keeps its data. */
+    readonly dir: string;
+    readonly core: Core;
+  },
   act: (source: LoadedSource) => Promise<T>,
 ): Promise<T> {
   const dataDir = join(options.dir, `${product}-load`);

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { TidemarkError } from '../../../domain/errors.js';
@@ -115,6 +116,7 @@ export async function buildData(
     dirs.push(into);
   }
   const [first] = dirs;
+  let removing: Promise<unknown> | null = null;
   if (dirs.length === 1 && first !== undefined) renameSync(first, place.data);
   else {
     onPhase('combining');
@@ -125,10 +127,15 @@ export async function buildData(
       // The inputs are of no use afterwards, so they may share files with the result.
       ...(place.major >= 18 ? ['--link'] : []),
     ]);
-    for (const dir of dirs) rmSync(dir, { recursive: true, force: true });
+    // Not in one go: removing gigabytes took seconds in which nothing else ran, heartbeats included. What stays goes with the sandbox.
+    removing = Promise.allSettled(dirs.map((dir) => rm(dir, { recursive: true, force: true })));
   }
   onPhase('verifying');
-  // Its own log is read by the recovery that follows.
-  await runProgram(place, 'pg_verifybackup', ['--no-parse-wal', '--quiet', place.data]);
-  return parseControlData(await runProgram(place, 'pg_controldata', [place.data]));
+  try {
+    // Its own log is read by the recovery that follows.
+    await runProgram(place, 'pg_verifybackup', ['--no-parse-wal', '--quiet', place.data]);
+    return parseControlData(await runProgram(place, 'pg_controldata', [place.data]));
+  } finally {
+    await removing;
+  }
 }

@@ -55,7 +55,7 @@ export async function archiveLog(
       installationId: site.installationId,
       chainId: site.chainId,
       last: null,
-      ...{ taken: 0 },
+      taken: 0,
       small: [],
       readEnd: () => engine.readLogEnd(connection, context),
       comparePositions: (a, b) => engine.comparePositions(a, b),

@@ -226,8 +226,10 @@ async function installServers() {
     ...(['test', 'soak', 'ci'].includes(purpose) ? ['temporal-test-server'] : []),
   ];
   const script = (name) => join(root, 'scripts', name);
+  // The bench measures beside pgBackRest; naming one product means naming all.
+  const products = purpose === 'bench' ? ['pg15', 'pg17', 'pg18', 'mysql', 'mariadb', 'mariadb1011', 'pgbackrest'] : [];
   const [engines, toolsCode] = await Promise.all([
-    run('bash', [script('install-engines.sh'), '--quiet']),
+    run('bash', [script('install-engines.sh'), '--quiet', ...products]),
     run('bash', [script('install-tools.sh'), '--quiet', ...tools]),
   ]);
   if (toolsCode !== 0)

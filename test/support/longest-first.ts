@@ -18,6 +18,7 @@ const longest = [
   'test/fault/killed-components.test.ts',
   'test/e2e/embedded.test.ts',
   'test/engine/mysql-family-swap.test.ts',
+  'test/fault/planted-secrets-chains.test.ts',
   'test/fault/planted-secrets.test.ts',
   'test/engine/mariadb.test.ts',
 ];

@@ -2,8 +2,9 @@ import type { LogPosition } from './positions.js';
 
 /**
  * Orders two positions of one server's log within one epoch, whatever the engine: by timeline and LSN where there are LSNs, else by log
- * file and offset. An epoch follows one history, in which a later timeline only has what comes after the earlier one. Negative when `a` is
- * before `b`. What a position does not tell counts as the beginning.
+ * file and offset. An epoch follows one history, in which a later timeline only has what comes after the earlier one: what an old primary
+ * wrote behind the switch has higher LSNs than the new timeline's beginning and still must not pass for it. Negative when `a` is before `b`.
+ * What a position does not tell counts as the beginning.
  */
 export function compareLogPositions(a: LogPosition, b: LogPosition): number {
   if (a.lsn !== undefined || b.lsn !== undefined) {
@@ -12,7 +13,7 @@ export function compareLogPositions(a: LogPosition, b: LogPosition): number {
     }
     return sign(lsnNumber(a.lsn) - lsnNumber(b.lsn));
   }
-  const file = fileNumber(a.file) - fileNumber(b.file);
+  const file = logFileNumber(a.file) - logFileNumber(b.file);
   return file === 0 ? sign(BigInt(a.filePosition ?? '0') - BigInt(b.filePosition ?? '0')) : file;
 }
 
@@ -23,5 +24,5 @@ function lsnNumber(lsn = '0/0'): bigint {
   return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
 }
 
-/** `binlog.000042`: the number counts, and grows beyond six digits. */
-const fileNumber = (file = '') => Number(/\.(\d+)$/.exec(file)?.[1] ?? '0');
+/** `binlog.000042` -> 42: the number counts, and names grow beyond six digits, so that their text does not order them. */
+export const logFileNumber = (file = '') => Number(/\.(\d+)$/.exec(file)?.[1] ?? '0');

@@ -60,7 +60,7 @@ export interface LogFollower {
    * anew (RESET), and says nothing of what is stored. Absent: this engine's ends never do.
    */
   wentBack?(end: LogPosition, stored: LogPosition): boolean;
-  /** The receiver reached the source lately. Its own words when it does not. */
-  state(): { readonly connected: boolean; readonly message: string | null };
+  /** The receiver reached the source lately. Its own words when it does not; `outOfSpace`: because nothing more fits into the spool. */
+  state(): { readonly connected: boolean; readonly message: string | null; readonly outOfSpace: boolean };
   close(): Promise<void>;
 }

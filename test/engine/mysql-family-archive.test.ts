@@ -36,7 +36,7 @@ for (const product of familyProducts) {
       await source.rotate();
       await source.fill(10);
       await run.catchUp();
-      expect(run.follower.state()).toEqual({ connected: true, message: null });
+      expect(run.follower.state()).toEqual({ connected: true, message: null, outOfSpace: false });
       await run.stop();
       expect(engine.comparePositions(run.chunks[0]?.start ?? {}, setup.position)).toBeLessThanOrEqual(0);
       expectUnbroken(run.chunks);

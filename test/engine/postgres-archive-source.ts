@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { compareLogPositions } from '../../src/domain/compare-positions.js';
 import type { DatabaseConnection } from '../../src/engines/engine.js';
-import { comparePositions } from '../../src/engines/postgres/archive/compare-positions.js';
 import { openFollower } from '../../src/engines/postgres/archive/open-follower.js';
 import { readLogEnd } from '../../src/engines/postgres/archive/read-log-end.js';
 import type { EngineProduct } from '../../src/platform/installed.js';
@@ -14,7 +14,7 @@ import { archiveToFolder } from '../support/archive-to-folder.js';
 import { uniqueName, usePrivateEngine } from '../support/engine-servers.js';
 import { useContext } from './contract.js';
 
-export const archiveEngine = { openFollower, readLogEnd, comparePositions };
+export const archiveEngine = { openFollower, readLogEnd, comparePositions: compareLogPositions };
 const ROLE = 'archiver';
 const PASSWORD = "o'r \\ wal";
 

@@ -13,7 +13,7 @@ import { followLog as follow } from '../../recovery/follow-log.js';
 import type { LogStore } from '../../recovery/resume-log.js';
 import { claimDestination } from '../../storage/owner.js';
 import type { SliceKeys } from '../../storage/slice-record.js';
-import type { Activities, FollowResult } from '../../workflows/activity-types.js';
+import type { Activities, FollowResult, RunError } from '../../workflows/activity-types.js';
 import { assertMounted } from '../assert-mounted.js';
 import type { ActivityDeps } from '../deps.js';
 import { connectionOf, engineContext, keyOpener, keysOf, openStore } from '../open-run.js';
@@ -195,20 +195,17 @@ class Watch {
     if (state.connected) await this.show('following', null);
     else if (silent > SILENT_MS) {
       const message = state.message ?? 'The receiver does not reach the source.';
-      await this.show('error', message);
+      await this.show('error', { code: state.outOfSpace ? 'spool_full' : 'connection_lost', message });
       if (silent > SWITCH_MS && replicasOf(this.work.chain).length > 0) {
         throw new TidemarkError('connection_lost', message, { object: this.work.chain.id });
       }
     }
   }
 
-  private async show(status: 'following' | 'error', message: string | null): Promise<void> {
+  private async show(status: 'following' | 'error', error: RunError | null): Promise<void> {
     if (this.shown === status) return;
     const { deps, chain, token } = this.work;
-    await writeArchiveFacts(deps.catalog, chain.id, token, {
-      archiveStatus: status,
-      archiveError: message === null ? null : { code: 'connection_lost', message },
-    });
+    await writeArchiveFacts(deps.catalog, chain.id, token, { archiveStatus: status, archiveError: error });
     this.shown = status;
   }
 

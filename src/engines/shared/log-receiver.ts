@@ -41,6 +41,8 @@ export class LogReceiver {
   private finished: Promise<void> = Promise.resolve();
   private words: string | null = 'The receiver has not started yet.';
   private full = false;
+  /** The disk of the spool was, when the program or a preparation last failed. */
+  private diskFull = false;
   /** Rises with each start: what was known of the former run's bytes has to be looked at again. */
   generation = 0;
 
@@ -66,6 +68,11 @@ export class LogReceiver {
     await this.child?.kill();
   }
 
+  /** Nothing is received for want of space: the spool's own limit, or its disk. */
+  get outOfSpace(): boolean {
+    return this.full || this.diskFull;
+  }
+
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.child?.kill();
@@ -89,15 +96,16 @@ export class LogReceiver {
         if (this.stopped) return;
         if (await this.receive()) return;
       } catch (error) {
-        if (!mayPass(error)) {
+        this.diskFull = (error as NodeJS.ErrnoException).code === 'ENOSPC';
+        if (this.diskFull) this.words = `The disk of the spool is full: ${(error as Error).message}`;
+        else if (!mayPass(error)) {
           this.options.onFailed(
             isTidemarkError(error)
               ? error
               : new TidemarkError('internal', 'Receiving the log failed unexpectedly.', {}, { cause: error }),
           );
           return;
-        }
-        this.words = error.message;
+        } else this.words = error.message;
       }
       if (this.full) continue;
       if (Date.now() - begun > WELL_AFTER_MS) pause = FIRST_PAUSE_MS;
@@ -125,6 +133,7 @@ export class LogReceiver {
       this.child = null;
       if (this.stopped || this.full) return false;
       const said = lastError(exit.stderr);
+      this.diskFull = /No space left on device/.test(exit.stderr);
       this.words = `The receiver ended (${exit.signal ?? `exit code ${exit.code}`}): ${said}`;
       const how = interruptionIn(exit.stderr);
       if (how === null) return false;

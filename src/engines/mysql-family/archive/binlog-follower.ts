@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { logFileNumber as fileNumber } from '../../../domain/compare-positions.js';
 import { isTidemarkError, TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition, ServerIdentity } from '../../../domain/positions.js';
 import { spawnChild } from '../../../platform/spawn-child.js';
@@ -16,7 +17,7 @@ import type { Session } from '../session.js';
 import { openSession } from '../session.js';
 import type { BinlogReader } from './binlog-reader.js';
 import type { BinlogSpool } from './binlog-spool.js';
-import { compareGtids, fileNumber, wentBack } from './compare-positions.js';
+import { compareGtids, wentBack } from './compare-positions.js';
 import { purgedError, readLogBeginning } from './find-gap.js';
 import { receiverServerId } from './log-program.js';
 import { recogniseServer } from './recognise-server.js';
@@ -227,10 +228,11 @@ export class BinlogFollower implements LogFollower {
     return wentBack(this.parts.brand.kind, end, stored);
   }
 
-  state(): { readonly connected: boolean; readonly message: string | null } {
+  state(): ReturnType<LogFollower['state']> {
     const message = this.failed?.message ?? this.receiver.message ?? this.trouble;
     const connected = this.receiver.running && Date.now() - this.seenAt < SEEN_MS;
-    return { connected, message: connected ? this.trouble : (message ?? 'The receiver is connecting.') };
+    const outOfSpace = !connected && this.receiver.outOfSpace;
+    return { connected, message: connected ? this.trouble : (message ?? 'The receiver is connecting.'), outOfSpace };
   }
 
   async close(): Promise<void> {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { logFileNumber as fileNumber } from '../../../domain/compare-positions.js';
 import { clearInUseFlag } from '../binlog/in-use-flag.js';
-import { fileNumber } from './compare-positions.js';
 
 const RUN = /^run-(\d+)$/;
 const LOG_FILE = /\.\d+$/;

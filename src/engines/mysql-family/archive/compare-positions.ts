@@ -1,15 +1,8 @@
+import { compareLogPositions } from '../../../domain/compare-positions.js';
 import type { LogPosition } from '../../../domain/positions.js';
 import { parseMariadbGtid } from '../binlog/gtid-position.js';
 import { GtidSet } from '../binlog/gtid-set.js';
 import type { Brand } from '../brand.js';
-
-/** `binlog.000012` -> 12: names grow beyond six digits, so that their text does not order them. */
-export const fileNumber = (name: string) => Number(/\.(\d+)$/.exec(name)?.[1] ?? 0);
-
-function compareFiles(a: LogPosition, b: LogPosition): number {
-  const files = fileNumber(a.file ?? '') - fileNumber(b.file ?? '');
-  return files === 0 ? Number(a.filePosition ?? 0) - Number(b.filePosition ?? 0) : files;
-}
 
 function compareSets(a: string, b: string): number {
   const [one, other] = [GtidSet.parse(a), GtidSet.parse(b)];
@@ -47,7 +40,7 @@ export const compareGtids = (kind: Brand['kind'], a: LogPosition, b: LogPosition
  * the log is not yet among the executed GTIDs. By GTIDs where a role could not see file and offset.
  */
 export function comparePositions(kind: Brand['kind'], a: LogPosition, b: LogPosition): number {
-  if (a.file !== undefined && b.file !== undefined) return compareFiles(a, b);
+  if (a.file !== undefined && b.file !== undefined) return compareLogPositions(a, b);
   return compareGtids(kind, a, b);
 }
 
@@ -57,7 +50,7 @@ export function comparePositions(kind: Brand['kind'], a: LogPosition, b: LogPosi
  * one, so that its GTIDs have to have gone back as well.
  */
 export function wentBack(kind: Brand['kind'], end: LogPosition, stored: LogPosition): boolean {
-  const filesBack = end.file !== undefined && stored.file !== undefined && compareFiles(end, stored) < 0;
+  const filesBack = end.file !== undefined && stored.file !== undefined && compareLogPositions(end, stored) < 0;
   if (kind === 'mysql' && filesBack) return true;
   // Without a place there are only the GTIDs: a transaction that is stored may not be listed as executed yet, for a moment.
   return (filesBack || end.file === undefined) && compareGtids(kind, end, stored) < 0;

@@ -62,10 +62,10 @@ export async function findFullSpool(spool: Spool, limitBytes: number, wasFull: b
     : null;
 }
 
-/** libpq and the server say the reason last. */
+/** libpq and the server say the reason last; the program adds that it is disconnected, whatever the reason was. */
 export function lastError(stderr: string): string {
   const lines = stderr.split('\n').filter((line) => line.trim() !== '');
-  const errors = lines.filter((line) => /error|FATAL/i.test(line));
+  const errors = lines.filter((line) => /error|FATAL/i.test(line) && !/error: disconnected$/.test(line.trim()));
   return (errors.at(-1) ?? lines.at(-1) ?? 'no further message').replace(/^pg_receivewal: /, '').trim();
 }
 

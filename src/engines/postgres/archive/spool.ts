@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Segment } from './wal-names.js';
 import {
@@ -130,6 +130,19 @@ export class Spool {
     }
     if (!this.goesOn(await this.list(), first)) await this.clear();
     await this.seed(first);
+  }
+
+  /**
+   * Empties a segment that the receiver was making whole when its disk was full or it was killed: it refuses one of any other size for ever.
+   * It writes nothing into a segment before that has its size, so that nothing is lost; an empty one is filled from its beginning. Only
+   * while no receiver runs.
+   */
+  async emptyUnfinished(): Promise<void> {
+    for (const { name, partial } of (await this.list()).files) {
+      if (!partial) continue;
+      const { size } = await stat(this.path(name));
+      if (size !== 0 && size !== this.segmentBytes) await truncate(this.path(name), 0);
+    }
   }
 
   /** Tells the receiver where to start when the spool does not. */

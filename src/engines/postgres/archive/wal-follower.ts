@@ -211,6 +211,7 @@ export class WalFollower implements LogFollower {
     await options.assertMayHold?.();
     await ensureHoldingSlot(session, options.slot);
     await renewReceivingSlot(session, options.slot);
+    await spool.emptyUnfinished();
     await spool.seed(reader.segment);
     if (timeline > reader.timeline) await this.followSwitch(timeline);
   }
@@ -258,10 +259,11 @@ export class WalFollower implements LogFollower {
       );
   }
 
-  state(): { readonly connected: boolean; readonly message: string | null } {
+  state(): ReturnType<LogFollower['state']> {
     const message = this.failed?.message ?? this.receiver.message ?? this.trouble;
     const connected = this.receiver.running && Date.now() - this.seenAt < SEEN_MS;
-    return { connected, message: connected ? this.trouble : (message ?? 'The receiver is connecting.') };
+    const outOfSpace = !connected && this.receiver.outOfSpace;
+    return { connected, message: connected ? this.trouble : (message ?? 'The receiver is connecting.'), outOfSpace };
   }
 
   async close(): Promise<void> {

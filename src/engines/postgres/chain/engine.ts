@@ -1,5 +1,5 @@
+import { compareLogPositions } from '../../../domain/compare-positions.js';
 import type { ChainEngine } from '../../chain-engine.js';
-import { comparePositions } from '../archive/compare-positions.js';
 import { configureArchive } from '../archive/configure-archive.js';
 import { holdLog } from '../archive/hold-log.js';
 import { nameInstance } from '../archive/name-instance.js';
@@ -25,7 +25,7 @@ export const postgresChainEngine: ChainEngine = {
   openIncremental,
   openFollower,
   readLogEnd,
-  comparePositions,
+  comparePositions: compareLogPositions,
   recover,
   writeFiles,
 };

@@ -1,0 +1,75 @@
+/** The disk of the spool is full: it is said, nothing is lost, and following goes on by itself once there is room. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it, vi } from 'vitest';
+import { mountSmallDisk } from '../../scripts/soak/small-disk.js';
+import { configureArchive } from '../../src/engines/postgres/archive/configure-archive.js';
+import type { FolderArchive } from '../support/archive-to-folder.js';
+import { describeEngine } from '../support/engine-servers.js';
+import { until } from '../support/until.js';
+import { compareWithServer, expectUnbroken, useSource } from './postgres-archive-source.js';
+
+const root = mkdtempSync(join(tmpdir(), 'tm-spool-'));
+const disk = mountSmallDisk(join(root, 'disk'));
+afterAll(() => {
+  disk.unmount();
+  rmSync(root, { recursive: true, force: true });
+});
+const why = disk.skipped === null ? '' : ` [skipped: ${disk.skipped}]`;
+
+describeEngine('pg17', `the log archive of PostgreSQL with a spool on a small disk${why}`, () => {
+  vi.setConfig({ testTimeout: 300_000 });
+  const source = useSource('pg17', { wal_keep_size: '1GB' });
+
+  const saysFull = async (run: FolderArchive) => {
+    const state = await until(
+      () => {
+        const now = run.follower.state();
+        return !now.connected && now.outOfSpace ? now : null;
+      },
+      'the full disk to be said',
+      120_000,
+    );
+    expect(state.message).toMatch(/no space left on device/i);
+    expect(run.failure()).toBeNull();
+  };
+
+  it.skipIf(disk.skipped !== null)(
+    'says that its disk is full, and goes on without a hole when there is room again',
+    async () => {
+      const archive = { ...source.newArchive(), spoolDir: join(disk.path, 'spool') };
+      await configureArchive(source.connection(), source.context(), archive);
+      // Nothing is acknowledged: the spool keeps what it has, as while the store is away.
+      const run = await source.follow(archive, { acknowledge: false });
+      await source.fill(1_000);
+      await run.catchUp();
+      // Room for a part of the next segment, which the receiver makes whole before it writes to it.
+      disk.fill(5 * 1024 * 1024);
+      await source.server.query('SELECT pg_switch_wal()');
+      await source.fill(1_000);
+      await saysFull(run);
+      disk.free();
+      await source.fill(1_000);
+      await run.catchUp();
+      await until(() => run.follower.state().connected, 'the receiver to be connected again', 60_000);
+      await run.stop();
+      expectUnbroken(run.chunks);
+      expect(compareWithServer(source.server, archive.dir, run.files())).toBe(run.files().length);
+    },
+  );
+
+  it.skipIf(disk.skipped !== null)('begins on a full disk as soon as there is room', async () => {
+    const archive = { ...source.newArchive(), spoolDir: join(disk.path, 'later') };
+    await configureArchive(source.connection(), source.context(), archive);
+    disk.fill(0);
+    const run = await source.follow(archive);
+    await saysFull(run);
+    expect(run.failure()).toBeNull();
+    disk.free();
+    await source.fill(1_000);
+    await run.catchUp();
+    await run.stop();
+    expectUnbroken(run.chunks);
+  });
+});

@@ -51,6 +51,7 @@ export async function extractPoint(
 ): Promise<string> {
   const { destination, signal } = store;
   const chain = await readStoredChain(store, options);
+  for (const { message } of chain.damaged) process.stderr.write(`passed over, because it is damaged: ${message}\n`);
   const plan = planPoint(leaveOutLater(chain.input, chain.engine, options.target), options.target);
   const dir = resolve(options.outDir);
   await makeEmpty(dir);

@@ -4,12 +4,14 @@ import type { PlanInput, PlanSlice } from '../domain/recovery-plan.js';
 import type { ChainBackup } from '../domain/recovery-window.js';
 import type { KeyOpener } from '../keys/key-opener.js';
 import type { Destination } from '../storage/destination.js';
+import { isDamage } from '../storage/is-damage.js';
 import { ROOT } from '../storage/layout.js';
 import { listBackups } from '../storage/list-backups.js';
 import { coverRange, listSliceRecords } from '../storage/read-log-slice.js';
 import type { VerifiedManifest } from '../storage/read-manifest.js';
 import { readManifest } from '../storage/read-manifest.js';
 import type { SlicePlace, StoredSlice } from '../storage/slice-record.js';
+import { verifySizes } from '../storage/verify-artifact.js';
 
 /** What a destination alone tells of one chain: everything a recovery needs, without the catalog. */
 export type StoredChain = {
@@ -19,12 +21,15 @@ export type StoredChain = {
   readonly manifests: ReadonlyMap<string, VerifiedManifest>;
   readonly slices: ReadonlyMap<number, readonly StoredSlice[]>;
   readonly input: PlanInput;
+  /** What cannot be read is left out, as if it were not there; why, by each. */
+  readonly damaged: readonly TidemarkError[];
 };
 
 type Reading = { readonly destination: Destination; readonly openKey: KeyOpener; readonly signal: AbortSignal };
 
 /**
- * Reads every backup and every slice record of a server, each authenticated. Throws `manifest_missing` when there is no full of it, and
+ * Reads every backup and every slice record of a server, each authenticated; those that are damaged are left out and told: an older backup
+ * may reach as far, and a larger slice may stand for a damaged one. Throws `manifest_missing` when there is no full of it, and
  * `conflict` when several policies keep one and none is named.
  */
 export async function readStoredChain(
@@ -34,8 +39,17 @@ export async function readStoredChain(
   const { destination, signal } = reading;
   const { serverId } = wanted;
   const all: VerifiedManifest[] = [];
+  const damaged: TidemarkError[] = [];
   for await (const found of listBackups({ destination, signal })) {
-    if (found.ownerId === serverId) all.push(await readManifest({ ...reading, ...found }));
+    if (found.ownerId !== serverId) continue;
+    try {
+      const verified = await readManifest({ ...reading, ...found });
+      await verifySizes({ destination, artifacts: verified.manifest.artifacts, signal });
+      all.push(verified);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      damaged.push(error);
+    }
   }
   const policies = new Set(all.flatMap(({ manifest }) => manifest.chain?.policyId ?? []));
   const [policyId, ...others] = wanted.policyId === null ? [...policies] : [wanted.policyId];
@@ -55,7 +69,8 @@ export async function readStoredChain(
   for (const epoch of await findEpochs(reading, serverId, policyId)) {
     const place: SlicePlace = { destination, serverId, policyId, epoch };
     const records: StoredSlice[] = [];
-    for await (const slice of listSliceRecords({ ...reading, place })) records.push(slice);
+    const onDamaged = (error: TidemarkError) => void damaged.push(error);
+    for await (const slice of listSliceRecords({ ...reading, place, onDamaged })) records.push(slice);
     slices.set(epoch, standing(records));
   }
   return {
@@ -69,6 +84,7 @@ export async function readStoredChain(
       slices: [...slices.keys()].sort((a, b) => a - b).flatMap((epoch) => (slices.get(epoch) ?? []).map(toPlanSlice)),
       present: null,
     },
+    damaged,
   };
 }
 

@@ -4,6 +4,7 @@ import { manifestMac, sameMac } from '../keys/derive-key.js';
 import type { KeyOpener } from '../keys/key-opener.js';
 import type { WrappingKey } from '../keys/types.js';
 import { canonicalJson } from './canonical-json.js';
+import { isDamage } from './is-damage.js';
 import { readArtifact } from './read-artifact.js';
 import { readSmallObject } from './read-small-object.js';
 import type { SlicePlace, SliceRecord, StoredSlice } from './slice-record.js';
@@ -69,12 +70,18 @@ function assertOwn(place: SlicePlace, record: SliceRecord, at: string): void {
   }
 }
 
-/** Every record of an epoch in the order of its numbers, each authenticated. */
-export async function* listSliceRecords(options: Reading): AsyncGenerator<StoredSlice> {
-  const { place, signal } = options;
+/** Every record of an epoch in the order of its numbers, each authenticated. One that is not is thrown, or told and left out. */
+export async function* listSliceRecords(
+  options: Reading & { readonly onDamaged?: (error: TidemarkError) => void },
+): AsyncGenerator<StoredSlice> {
+  const { place, signal, onDamaged } = options;
   for await (const { key } of place.destination.list(`${placePrefix(place)}/`, { signal })) {
     if (parseSliceRecordKey(key) === null) continue;
-    const found = await readSliceRecord({ ...options, recordKey: key });
+    const found = await readSliceRecord({ ...options, recordKey: key }).catch((error: unknown) => {
+      if (onDamaged === undefined || !isDamage(error)) throw error;
+      onDamaged(error);
+      return null;
+    });
     // Removed since it was listed: a larger slice replaced it.
     if (found !== null) yield found;
   }

@@ -1,11 +1,14 @@
 /** In which order a server's backups are taken, as the catalog decides it. */
 import { describe, expect, it } from 'vitest';
+import { raiseArchiveToken, writeArchiveFacts } from '../../src/catalog/runs/archive-run.js';
 import { settleAttachment } from '../../src/catalog/runs/attach-run.js';
 import { beginAttempt, settleBackup } from '../../src/catalog/runs/backup-run.js';
 import { findParent, noteChainFacts, noteChainRun, takeNextChainRun } from '../../src/catalog/runs/chain-run.js';
 import { claimChainRun } from '../../src/catalog/runs/claim-chain.js';
+import { noteDamagedEnd } from '../../src/catalog/runs/note-damage.js';
 import { noteEvent } from '../../src/catalog/runs/note-event.js';
 import { needsFull } from '../../src/catalog/runs/present-full.js';
+import { recoveryWindow } from '../../src/catalog/runs/recovery-window.js';
 import { noJson } from '../../src/catalog/runs/run-json.js';
 import { newId } from '../../src/domain/ids.js';
 import { addSliceRow } from '../support/chain-rows.js';
@@ -252,6 +255,32 @@ describe('the runs of a chain', () => {
     await prisma.policy.update({ where: { id: chain.policyId }, data: { status: 'active', pausedBy: null } });
     await complete(chain, 'full', { epoch: 1, position: { lsn: '0/250' } });
     expect(await needs(11)).toBe(false);
+  });
+
+  it('are covered by a log that never goes back with a slower clock, but does with what is damaged', async () => {
+    const chain = await makeChain({ archiveWanted: true });
+    const { catalog } = stack.context;
+    const { chainId } = chain;
+    const { token, epoch } = await raiseArchiveToken(catalog, chainId);
+    const covered = async () => (await catalog.prisma.chain.findUniqueOrThrow({ where: { id: chainId } })).coveredTo;
+    await complete(chain, 'full', { epoch, position: { lsn: '0/150' } });
+    const [early, middle, late] = [nextTime(), nextTime(), nextTime()];
+    await writeArchiveFacts(catalog, chainId, token, { coveredTo: late.toISOString() });
+    await writeArchiveFacts(catalog, chainId, token, { coveredTo: middle.toISOString() });
+    expect(await covered()).toEqual(late);
+    await addSliceRow(stack.context, chainId, { epoch, seq: 1, from: '0/100', to: '0/200', coversTo: early });
+    const id = await addSliceRow(stack.context, chainId, { epoch, seq: 2, from: '0/200', to: '0/300', coversTo: late });
+    const damaged = [{ recordKey: `${id}.json`, code: 'object_corrupt', message: 'changed' }];
+    const window = () => recoveryWindow(catalog, { chainId });
+    expect((await window())?.to).toBe(late.toISOString());
+    await noteDamagedEnd(catalog, { chainId, epoch, token }, { damaged, good: [], goodTo: 1 });
+    expect(await covered()).toEqual(early);
+    expect((await window())?.to).toBe(early.toISOString());
+    const newer = await raiseArchiveToken(catalog, chainId);
+    const fenced = noteDamagedEnd(catalog, { chainId, epoch, token }, { damaged, good: [], goodTo: 1 });
+    await expect(fenced).rejects.toMatchObject({ code: 'fenced' });
+    await writeArchiveFacts(catalog, chainId, newer.token, { coveredTo: late.toISOString() });
+    expect(await covered()).toEqual(late);
   });
 
   it('leave a database protected when a later step of its attachment fails, and an unproven one in error', async () => {

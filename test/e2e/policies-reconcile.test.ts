@@ -21,6 +21,7 @@ import {
   cleanUpSourceWorkflowId,
   notifyWorkflowId,
 } from '../../src/workflows/names.js';
+import { addSliceRow } from '../support/chain-rows.js';
 import { uniqueName } from '../support/engine-servers.js';
 import { until } from '../support/until.js';
 import { registerDatabase, registerDestination, startTemporal, useUsecases } from '../support/usecase-stack.js';
@@ -147,6 +148,30 @@ describe('when Temporal has lost its data', () => {
     expect(await statusOf(lost, attachWorkflowId(attachmentId))).toBe('RUNNING');
     expect(await statusOf(lost, notifyWorkflowId(notificationId))).toBe('RUNNING');
     expect(await statusOf(lost, cleanUpSourceWorkflowId(cleanupId))).toBe('RUNNING');
+  });
+
+  it('a full is asked for where the log is followed and nothing is there that it goes on from, once', async () => {
+    const { context } = stack;
+    const { prisma } = context.catalog;
+    const broken = { pitrStatus: 'error', pitrError: { code: 'log_gap', message: 'gone' } };
+    const { chainId, policyId, serverId } = await protect({ status: 'active', ...broken });
+    await prisma.chain.update({
+      where: { id: chainId },
+      data: { archiveEpoch: 1, archiveStatus: 'following', coveredTo: new Date() },
+    });
+    await addSliceRow(context, chainId, { epoch: 1, seq: 1, from: '0/100', to: '0/200' });
+    const lost = await withLostTemporal();
+    await pass(lost);
+    await pass(lost);
+    const fulls = await prisma.backup.findMany({ where: { chainId } });
+    expect(fulls).toMatchObject([{ kind: 'full', status: 'pending', trigger: 'schedule', activeKey: chainId }]);
+    expect(await statusOf(lost, chainWorkflowId(policyId, serverId))).toBe('RUNNING');
+    // Found damaged, or completed while nobody looked: the attachment says what is.
+    const done = { status: 'completed', activeKey: null, epoch: 1, position: { lsn: '0/150' }, takenAt: new Date() };
+    await prisma.backup.updateMany({ where: { chainId }, data: { ...done, completedAt: new Date() } });
+    await pass(lost);
+    expect(await prisma.attachment.findFirstOrThrow({ where: { chainId } })).toMatchObject({ pitrStatus: 'active' });
+    expect(await prisma.backup.count({ where: { chainId } })).toBe(1);
   });
 
   it('a backup of a server waits for its turn in the chain, and one that was cancelled before it began is settled', async () => {

@@ -99,7 +99,7 @@ function itIsProtected(server: TestEngine, options: { connection(): DatabaseConn
     } finally {
       await archive.stop();
     }
-  });
+  }, 300_000);
 }
 
 for (const megabytes of [1, 64])

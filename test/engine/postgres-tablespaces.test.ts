@@ -149,7 +149,7 @@ for (const product of ['pg15', 'pg17', 'pg18'] as const)
       // Replay as it was written would have emptied these.
       expect(held.length).toBeGreaterThan(20);
       expect(readdirSync(root, { recursive: true }).sort()).toEqual(held);
-    });
+    }, 300_000);
 
     if (product === 'pg17')
       it('is written as files that recover on a host of their own, as their README says', async () => {
@@ -217,7 +217,7 @@ for (const product of ['pg15', 'pg17', 'pg18'] as const)
         } finally {
           await child.kill();
         }
-      });
+      }, 300_000);
   });
 
 describeEngine('pg17', 'CREATE TABLESPACE in a log', () => {

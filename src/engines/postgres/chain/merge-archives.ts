@@ -19,24 +19,29 @@ export class ArchiveMerger {
   /** Bytes of the present entry that are still to come, its padding included. */
   private left = 0;
   private ended = true;
+  private readonly emit: (bytes: Buffer) => void;
 
-  /** Starts the next archive. Throws when the one before has no end. Returns what belongs in front of it. */
-  begin(folder: string | null): Buffer {
+  /** `emit` takes the one tar piece by piece and must copy what it keeps: the pieces are parts of what was given. */
+  constructor(emit: (bytes: Buffer) => void) {
+    this.emit = emit;
+  }
+
+  /** Starts the next archive. Throws when the one before has no end. */
+  begin(folder: string | null): void {
     this.requireEnd();
     this.ended = false;
     this.folder = folder;
-    return folder === null ? Buffer.alloc(0) : makeHeader(folder, DIRECTORY, 0, 0o700);
+    if (folder !== null) this.emit(makeHeader(folder, DIRECTORY, 0, 0o700));
   }
 
-  /** The next bytes of the present archive, as they go into the one. Always a copy. */
-  add(chunk: Buffer): Buffer {
-    const pieces: Buffer[] = [];
+  /** The next bytes of the present archive. */
+  add(chunk: Buffer): void {
     let at = 0;
     // What follows an archive's end is padding.
     while (at < chunk.length && !this.ended) {
       if (this.left > 0) {
         const take = Math.min(this.left, chunk.length - at);
-        pieces.push(chunk.subarray(at, at + take));
+        this.emit(chunk.subarray(at, at + take));
         this.left -= take;
         at += take;
         continue;
@@ -54,16 +59,17 @@ export class ArchiveMerger {
       if (header.toString('latin1', MAGIC_AT, MAGIC_AT + 5) !== 'ustar')
         throw new Error('a header of the tar is broken');
       this.left = Math.ceil(readSize(header) / BLOCK) * BLOCK;
-      pieces.push(this.folder === null ? header : moveInto(header, this.folder));
+      this.emit(this.folder === null ? header : moveInto(header, this.folder));
     }
-    return Buffer.concat(pieces);
   }
 
   /** The last file, and the end of the one archive. */
-  end(name: string, body: Buffer): Buffer {
+  end(name: string, body: Buffer): void {
     this.requireEnd();
     const padding = (BLOCK - (body.length % BLOCK)) % BLOCK;
-    return Buffer.concat([makeHeader(name, FILE, body.length, 0o600), body, Buffer.alloc(padding + 2 * BLOCK)]);
+    this.emit(makeHeader(name, FILE, body.length, 0o600));
+    this.emit(body);
+    this.emit(Buffer.alloc(padding + 2 * BLOCK));
   }
 
   private requireEnd(): void {

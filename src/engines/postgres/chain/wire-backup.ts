@@ -11,7 +11,7 @@ import { explainRefusal } from './incremental-refusals.js';
 import { ArchiveMerger } from './merge-archives.js';
 import type { OpenedSource } from './open-source.js';
 import { BACKUP_APPLICATION, placeOf } from './open-source.js';
-import { MANIFEST_NAME } from './programs.js';
+import { BASE_PART_NAME, MANIFEST_NAME } from './programs.js';
 
 /** What the driver's connection can do besides what its types tell. */
 type WireConnection = Connection & { sendCopyFromChunk(chunk: Buffer): void; endCopyFrom(): void };
@@ -62,6 +62,10 @@ class CopyCommand implements Submittable {
   handleEmptyQuery(): void {}
 }
 
+/** Size of the chunks that are handed on, in bytes, and how many of them are kept for reuse. The server sends 32 KiB at a time. */
+const BATCH_BYTES = 1024 * 1024;
+const SPARE_BATCHES = 8;
+
 /** First bytes of the messages in the copy of BASE_BACKUP. */
 const NEW_ARCHIVE = 0x6e;
 const MANIFEST_BEGINS = 0x6d;
@@ -78,7 +82,11 @@ export class WireBackup implements BackupRun {
   private session: Session | null = null;
   private started: StartedPart | null = null;
   private readonly opened: ReturnType<typeof openTap>;
-  private readonly merger = new ArchiveMerger();
+  private readonly merger = new ArchiveMerger((bytes) => this.gather(bytes));
+  private readonly spare: Buffer[] = [];
+  private batch: Buffer = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  private filled = 0;
+  private isTapFull = false;
   private manifestParts: Buffer[] | null = null;
   private paused = false;
   private readonly connection: DatabaseConnection;
@@ -107,7 +115,7 @@ export class WireBackup implements BackupRun {
       const done = this.run();
       // The caller may await it only after it has read stdout to the end.
       done.catch(() => {});
-      this.started = { stdout: this.opened.tap, done };
+      this.started = { stdout: this.opened.tap, done, release: (chunk) => this.giveBack(chunk) };
     }
     return this.started;
   }
@@ -156,12 +164,13 @@ export class WireBackup implements BackupRun {
     const { tap } = this.opened;
     if (tap.destroyed) return;
     try {
-      const bytes = this.read(message);
-      if (bytes.length === 0 || tap.write(bytes) || this.paused) return;
+      this.read(message);
+      if (!this.isTapFull || this.paused) return;
       this.paused = true;
       wire.stream.pause();
       tap.once('drain', () => {
         this.paused = false;
+        this.isTapFull = false;
         wire.stream.resume();
       });
     } catch (error) {
@@ -169,26 +178,39 @@ export class WireBackup implements BackupRun {
     }
   }
 
-  private read(message: Buffer): Buffer {
+  /** Copies, because the driver uses its buffers again. */
+  private gather(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const copied = bytes.copy(this.batch, this.filled, at);
+      this.filled += copied;
+      at += copied;
+      if (this.filled === BATCH_BYTES) this.handOn();
+    }
+  }
+
+  private handOn(): void {
+    if (this.filled === 0) return;
+    if (!this.opened.tap.write(this.batch.subarray(0, this.filled))) this.isTapFull = true;
+    this.batch = this.spare.pop() ?? Buffer.allocUnsafeSlow(BATCH_BYTES);
+    this.filled = 0;
+  }
+
+  private giveBack(chunk: Buffer): void {
+    if (chunk.length === BATCH_BYTES && this.spare.length < SPARE_BATCHES) this.spare.push(chunk);
+  }
+
+  private read(message: Buffer): void {
     const body = message.subarray(1);
     switch (message[0]) {
-      case NEW_ARCHIVE: {
-        const name = body.toString('utf8', 0, body.indexOf(0));
-        if (name === 'base.tar') return this.merger.begin(null);
-        const oid = /^(\d+)\.tar$/.exec(name)?.[1];
-        if (oid === undefined) throw new Error(`it has an archive ${JSON.stringify(name)}`);
-        return this.merger.begin(`pg_tblspc/${oid}`);
-      }
+      case NEW_ARCHIVE:
+        this.merger.begin(folderOf(body.toString('utf8', 0, body.indexOf(0))));
+        break;
       case MANIFEST_BEGINS:
         this.manifestParts = [];
-        return Buffer.alloc(0);
+        break;
       case DATA:
-        if (this.manifestParts === null) return this.merger.add(body);
-        // The driver uses its buffers again.
-        this.manifestParts.push(Buffer.from(body));
-        return Buffer.alloc(0);
-      default:
-        return Buffer.alloc(0);
+        if (this.manifestParts === null) this.merger.add(body);
+        else this.manifestParts.push(Buffer.from(body));
     }
   }
 
@@ -198,9 +220,11 @@ export class WireBackup implements BackupRun {
     if (this.manifestParts === null)
       throw new TidemarkError('dump_incomplete', `The base backup of ${placeOf(this.connection)} has no manifest.`);
     const broken = finished(tap, { writable: false }).catch(() => {});
-    const last = this.merger.end(MANIFEST_NAME, Buffer.concat(this.manifestParts));
+    this.merger.end(MANIFEST_NAME, Buffer.concat(this.manifestParts));
     this.manifestParts = null;
-    await Promise.race([new Promise<void>((resolve) => tap.write(last, () => resolve())), broken]);
+    this.handOn();
+    // Nothing: its turn comes when all before it has been seen.
+    await Promise.race([new Promise<void>((resolve) => tap.write(Buffer.alloc(0), () => resolve())), broken]);
     if (tap.errored) throw tap.errored;
     if (tap.destroyed) throw cancelled();
     const missing = tap.missing();
@@ -228,6 +252,14 @@ export class WireBackup implements BackupRun {
       refusal ?? mapQueryError(error, connection, `The base backup of ${placeOf(connection)} failed`, 'dump_failed')
     );
   }
+}
+
+/** Where the entries of an archive belong; null: where they say. */
+function folderOf(archive: string): string | null {
+  if (archive === BASE_PART_NAME) return null;
+  const oid = /^(\d+)\.tar$/.exec(archive)?.[1];
+  if (oid === undefined) throw new Error(`it has an archive ${JSON.stringify(archive)}`);
+  return `pg_tblspc/${oid}`;
 }
 
 /** The same that pg_basebackup asks for, with its log inside, and the links to tablespaces as a file of its own. */

@@ -38,7 +38,9 @@ describeEngine('pg17', 'the inspection of a PostgreSQL server', () => {
     const limit = found.findings.find(({ code }) => code === 'slot_limit_unset')!;
     expect(limit.severity).toBe('warns');
     for (const statement of limit.statement!.split(/(?<=;) /)) await server.query(statement);
-    await expect.poll(() => codes(connectionTo(server, name))).not.toHaveProperty('slot_limit_unset');
+    await expect
+      .poll(() => codes(connectionTo(server, name)), { timeout: 60_000 })
+      .not.toHaveProperty('slot_limit_unset');
   });
 
   it('says which statement or line lets a role replicate, and believes only a connection', async () => {
@@ -56,7 +58,7 @@ describeEngine('pg17', 'the inspection of a PostgreSQL server', () => {
     writeFileSync(hba, `host replication ${role} 127.0.0.1/32 reject\n${lines}`);
     await server.query('SELECT pg_reload_conf()');
     await expect
-      .poll(async () => (await codes(connection)).physical_replication_forbidden?.statement, { timeout: 20_000 })
+      .poll(async () => (await codes(connection)).physical_replication_forbidden?.statement, { timeout: 60_000 })
       .toBe(`host replication "${role}" 127.0.0.1/32 scram-sha-256`);
     writeFileSync(hba, lines);
     await server.query('SELECT pg_reload_conf()');
@@ -68,7 +70,7 @@ describeEngine('pg17', 'the inspection of a PostgreSQL server', () => {
     await server.query('ALTER SYSTEM SET summarize_wal = off');
     await server.query('SELECT pg_reload_conf()');
     await expect
-      .poll(() => codes(connectionTo(server, 'postgres')), { timeout: 20_000 })
+      .poll(() => codes(connectionTo(server, 'postgres')), { timeout: 60_000 })
       .toHaveProperty('summarize_wal_off');
     const found = await inspectServer(connectionTo(server, 'postgres'), context(), both);
     expect(found).toMatchObject({ full: true, incremental: false, pitr: true });

@@ -232,7 +232,7 @@ describeEngine('pg18', 'PostgreSQL restore', () => {
       idle.on('error', () => {});
       await idle.connect();
       await idle.query("BEGIN; UPDATE marker SET content = 'lost'");
-      await expect.poll(() => seen.length).toBeGreaterThan(20);
+      await expect.poll(() => seen.length, { timeout: 60_000 }).toBeGreaterThan(20);
       const { steps } = await session.planSwap({ staging, target, previous: `${target}__before_x` });
       for (const step of steps) await session.runStep(step, 'apply');
       await expect.poll(() => seen.at(-1), { timeout: 30_000 }).toBe('new');

@@ -1,0 +1,111 @@
+import type { ErrorRow } from './row.js';
+import { row } from './row.js';
+
+/** What is in the way at source and target databases, and of the tools and components that reach them. */
+export const databaseErrors = {
+  database_unreachable: row(
+    422,
+    true,
+    'owner',
+    'The database server does not answer',
+    'Check host, port, network and whether the server runs.',
+  ),
+  host_not_allowed: row(
+    422,
+    false,
+    'caller',
+    'This host may not be contacted',
+    'Use another host or change the allow and deny lists.',
+  ),
+  authentication_failed: row(
+    422,
+    false,
+    'owner',
+    'The database server refused the user name or password',
+    'Correct the credentials of the database.',
+  ),
+  tls_required: row(
+    422,
+    false,
+    'owner',
+    'The TLS connection could not be made as asked',
+    'Check the tls settings and the certificate of the server.',
+  ),
+  database_missing: row(
+    422,
+    false,
+    'owner',
+    'The server has no database of that name',
+    'Correct the database name or create it.',
+  ),
+  privilege_missing: row(
+    422,
+    false,
+    'owner',
+    'The database role lacks a privilege',
+    'Run, as an administrator, the statement in the message or in the findings of a check of the database.',
+  ),
+  server_version_unsupported: row(
+    422,
+    false,
+    'owner',
+    'This server version is not supported here',
+    'Install the tools of that major version or use a supported server.',
+  ),
+  invalid_configuration: row(
+    500,
+    false,
+    'operator',
+    'The configuration is not valid',
+    'Correct what the message names and start again.',
+  ),
+  component_failed: row(
+    503,
+    true,
+    'operator',
+    'A component that Tidemark runs does not start or keeps ending',
+    'Read the end of its log, named in the message.',
+  ),
+  already_running: row(
+    409,
+    false,
+    'operator',
+    'Another Tidemark uses this folder',
+    'Stop the other one, or choose another TIDEMARK_HOME.',
+  ),
+  tools_missing: row(
+    422,
+    false,
+    'operator',
+    'No installed tool matches the server',
+    'Run `npm run doctor` to see how to install the missing tools.',
+  ),
+  server_identity_changed: row(
+    422,
+    false,
+    'owner',
+    'Another server answers at this address',
+    'Register the new server as a database of its own.',
+  ),
+  source_busy: row(
+    422,
+    true,
+    'owner',
+    'The source did not grant the short lock in time',
+    'Run again when no statement runs longer than 5 s.',
+  ),
+  source_changed_during_dump: row(
+    422,
+    true,
+    'owner',
+    'The source was altered during the dump',
+    'Run the backup again when no schema change and no restore over it runs.',
+  ),
+  connection_lost: row(
+    422,
+    true,
+    'owner',
+    'The database connection broke',
+    'The run is retried; check the network and the server log when it repeats.',
+  ),
+} as const satisfies Record<string, ErrorRow>;

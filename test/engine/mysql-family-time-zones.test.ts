@@ -1,10 +1,12 @@
 /** Sessions with named time zones in the log: what their statements mean depends on tables that a new server does not have. */
 import { beforeAll, expect, it } from 'vitest';
+import { SYSTEM_ZONE } from '../../src/engines/mysql-family/chain/system-zone.js';
 import { openSession } from '../../src/engines/mysql-family/session.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
-import { useContext } from './contract-support.js';
+import { expectCode, useContext } from './contract-support.js';
 import type { FamilyProduct } from './mysql-family-chain-support.js';
 import { takeFamilyFull, useLogCopies } from './mysql-family-chain-support.js';
+import type { TakenBackup } from './postgres-chain-support.js';
 import { useSandboxes } from './postgres-chain-support.js';
 
 // A zone that no file of this machine has: the source's own rules are what counts. Two hours off in its summer of 2024.
@@ -21,15 +23,16 @@ for (const product of products) {
     const context = useContext();
     const sandboxes = useSandboxes(context);
     const logs = useLogCopies(server);
+    let full: TakenBackup;
     beforeAll(async () => {
       await server.query(zone);
       await server.query(
         'CREATE DATABASE shop; CREATE TABLE shop.t (id int PRIMARY KEY); INSERT INTO shop.t VALUES (1)',
       );
+      full = await takeFamilyFull(server, context());
     });
 
     it('is replayed by the rules of the source', async () => {
-      const full = await takeFamilyFull(server, context());
       await server.query(
         `SET time_zone = 'Made/Up'; ALTER TABLE shop.t ADD COLUMN at timestamp NOT NULL DEFAULT '2024-07-01 12:00:00';
          INSERT INTO shop.t VALUES (2, '2024-07-01 13:00:00'), (3, '2024-01-01 13:00:00')`,
@@ -51,6 +54,25 @@ for (const product of products) {
       );
       await session.close();
       await sandbox.close();
+    }, 300_000);
+
+    it('is replayed in the zone of the source where sessions name none', async () => {
+      expect(full.cluster[SYSTEM_ZONE]).toBe(Intl.DateTimeFormat().resolvedOptions().timeZone);
+      await server.query(
+        "SET time_zone = 'SYSTEM'; ALTER TABLE shop.t ADD COLUMN made timestamp NOT NULL DEFAULT '2024-07-01 12:00:00'",
+      );
+      const stored = await logs.collect();
+      // The source of this test has this machine's zone; a full that tells another one is recovered in that.
+      const moved = { ...full, cluster: { ...full.cluster, [SYSTEM_ZONE]: 'America/New_York' } };
+      const sandbox = await sandboxes.open([moved], { ...stored, target: { kind: 'latest' } });
+      const session = await openSession(sandbox.connection, {
+        ...{ database: null, name: 'test', signal: new AbortController().signal },
+      });
+      expect(await session.value('SELECT DISTINCT made FROM shop.t')).toBe('2024-07-01 16:00:00');
+      await session.close();
+      await sandbox.close();
+      const nowhere = { ...full, cluster: { ...full.cluster, [SYSTEM_ZONE]: 'Made/Up' } };
+      await expectCode(sandboxes.open([nowhere], { ...stored, target: { kind: 'latest' } }), 'sandbox_failed');
     }, 300_000);
   });
 }

@@ -1,6 +1,7 @@
 import type { Brand } from '../brand.js';
 import { serverErrorNumber } from '../failures.js';
 import type { Session } from '../session.js';
+import { readSystemZone, SYSTEM_ZONE } from './system-zone.js';
 
 /**
  * Settings of a server on which the meaning of its log and dump depends beyond what both carry themselves: a sandbox is started with the
@@ -59,6 +60,8 @@ export async function readClusterFacts(session: Session, brand: Brand): Promise<
     const value = await readVariable(session, name);
     if (value !== null) facts[name] = value;
   }
+  const zone = await readSystemZone(session);
+  if (zone !== null) facts[SYSTEM_ZONE] = zone;
   const plugins = await session.rows(
     "SELECT PLUGIN_NAME AS name, PLUGIN_LIBRARY AS plugin_file FROM information_schema.PLUGINS WHERE PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL ORDER BY 1",
   );

@@ -15,6 +15,7 @@ import { SANDBOX_ADMIN } from './read-accounts.js';
 import type { SandboxPlace } from './sandbox-place.js';
 import { writeForSandbox } from './sandbox-place.js';
 import { messagePlaces, pluginPlaces } from './sandbox-programs.js';
+import { sandboxZone } from './system-zone.js';
 
 /** Until the server takes logins, in milliseconds: it may have much to read after a replay. */
 const START_TIMEOUT_MS = 300_000;
@@ -162,6 +163,7 @@ export async function createSandboxServer(
     database: 'mysql',
     tls: null,
   };
+  const zone = sandboxZone(cluster);
   let child: Child | null = null;
   const options = { database: null, name: 'tidemark sandbox', signal: place.signal };
   const lastWords = () => child?.stderrTail() ?? '';
@@ -170,7 +172,7 @@ export async function createSandboxServer(
     const started = spawnChild({
       command: place.programs.server,
       args: [`--defaults-file=${place.optionFile}`, ...extra],
-      env: { HOME: place.tmp, TZ: 'UTC' },
+      env: { HOME: place.tmp, TZ: zone },
       cwd: place.data,
       stdout: 'tail',
       graceMs: STOP_GRACE_MS,

@@ -1,10 +1,14 @@
 /** A damaged full is no end of recovery: the next older one and more of the log reach the same point, and it is said. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test, vi } from 'vitest';
 import { recoveryWindow } from '../../src/catalog/runs/recovery-window.js';
+import { planPoint } from '../../src/domain/recovery-plan.js';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
+import { masterKeyOpener } from '../../src/keys/key-opener.js';
+import { readStoredChain } from '../../src/recovery/read-store.js';
 import { backupPrefix, manifestKey } from '../../src/storage/layout.js';
+import { openDestination } from '../../src/storage/open-destination.js';
 import { presentRestore } from '../../src/usecases/present/present-restore.js';
 import type { ArchivedServer } from '../support/archived-server.js';
 import { archiveServer } from '../support/archived-server.js';
@@ -45,15 +49,19 @@ describeEngine('pg17', 'a recovery past a damaged full', () => {
     stack.catalog.prisma.notification.count({ where: { event: 'backup_damaged', backupId } });
 
   /** The largest object of a backup: what it holds is read only when it is recovered. */
-  async function flipByte(backupId: string): Promise<void> {
+  async function largestOf(backupId: string): Promise<string> {
     const prefix = `${backupPrefix(server.serverId, backupId)}/`;
     const keys = (await storedKeys(stack, server.bucket)).filter((key) => key.startsWith(prefix));
-    const contents = keys.map((key) => ({ key, content: readFileSync(pathOf(key)) }));
-    const [largest] = contents.sort((a, b) => b.content.length - a.content.length);
+    const [largest] = keys.sort((a, b) => statSync(pathOf(b)).size - statSync(pathOf(a)).size);
     if (largest === undefined) throw new Error(`nothing is stored of ${backupId}`);
-    const middle = largest.content.length >> 1;
-    largest.content[middle] = (largest.content[middle] ?? 0) ^ 1;
-    writeFileSync(pathOf(largest.key), largest.content);
+    return largest;
+  }
+
+  function flipByte(key: string): void {
+    const content = readFileSync(pathOf(key));
+    const middle = content.length >> 1;
+    content[middle] = (content[middle] ?? 0) ^ 1;
+    writeFileSync(pathOf(key), content);
   }
 
   test('goes on from the older one when damage is found while it is read, or when its manifest is gone, and says so', async () => {
@@ -63,7 +71,7 @@ describeEngine('pg17', 'a recovery past a damaged full', () => {
     const point = await now();
     await write(3);
     await server.caughtUp();
-    await flipByte(changed);
+    flipByte(await largestOf(changed));
     const first = await server.restorePoint({ time: point });
     expect(first.row).toMatchObject({ status: 'completed', backupId: oldest, proof: 'transport', error: null });
     expect(await rowsOf(first.name)).toEqual([1, 2]);
@@ -86,6 +94,17 @@ describeEngine('pg17', 'a recovery past a damaged full', () => {
     const { prisma } = stack.catalog;
     const row = await prisma.restore.findUniqueOrThrow({ where: { id: second.row.id } });
     expect(presentRestore(row as never)).toMatchObject({ firstRefused: null, notes });
+    // Without the catalog the same: what cannot be read is told and left out.
+    truncateSync(pathOf(await largestOf(changed)), 100);
+    const destination = openDestination(stack.store.config(server.bucket));
+    const reading = {
+      destination,
+      openKey: masterKeyOpener(stack.context.masterKey),
+      signal: AbortSignal.timeout(60_000),
+    };
+    const { damaged, input } = await readStoredChain(reading, { serverId: server.serverId, policyId: null });
+    expect(damaged.map(({ message }) => message)).toEqual([expect.stringContaining(changed)]);
+    expect(planPoint(input, { kind: 'time', time: point, before: false }).backupIds).toEqual([oldest]);
     const full = await prisma.backup.findUniqueOrThrow({ where: { id: oldest } });
     const window = await recoveryWindow(stack.catalog, { chainId: server.chainId });
     expect(window?.from).toBe(full.takenAt?.toISOString());

@@ -178,7 +178,8 @@ export function useRunStack(): RunStack {
           return lines.some((line) => line.includes('worker is polling'));
         },
         'the worker to poll',
-        60_000,
+        // Compiling the workflows takes seconds; a machine under load gets more.
+        150_000,
       );
       const pid = child.pid ?? 0;
       return {

@@ -1,38 +1,53 @@
 /** An installation is lost with its catalog; another one takes up from the store and the master key what can be restored. */
-import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ownEnvironment } from '../../src/config.js';
+import { beforeAll, expect, test } from 'vitest';
 import type { BackupResource } from '../../src/domain/schemas/backups.js';
 import type { Page } from '../../src/domain/schemas/common.js';
 import type { DatabaseResource, ServerResource } from '../../src/domain/schemas/databases.js';
 import type { DestinationResource } from '../../src/domain/schemas/destinations.js';
 import type { PlanResource } from '../../src/domain/schemas/plans.js';
-import type { PolicyResource, RecoveryWindowResource } from '../../src/domain/schemas/policies.js';
+import type { PolicyResource } from '../../src/domain/schemas/policies.js';
+import { masterKeyOpener } from '../../src/keys/key-opener.js';
+import { loadMasterKey } from '../../src/keys/master-key.js';
+import { readStoredChain } from '../../src/recovery/read-store.js';
 import { manifestKey, ROOT } from '../../src/storage/layout.js';
 import { openDestination } from '../../src/storage/open-destination.js';
 import type { ImportReport } from '../../src/usecases/import-destination.js';
 import { describeEngine, uniqueName, usePrivateEngine } from '../support/engine-servers.js';
+import { attach, backUpServer, createPolicy, detach, eventually, windowOf } from '../support/policy-client.js';
+import { useStoreCommand } from '../support/run-cli.js';
 import type { TestService } from '../support/tidemark.js';
 import { useTidemark } from '../support/tidemark.js';
-import { until } from '../support/until.js';
 
-const repository = resolve(import.meta.dirname, '../..');
 const signal = new AbortController().signal;
 
-/** As `until`, at the pace of a client of the API: it limits how often one asks. */
-const eventually = <T>(probe: () => Promise<T>, what: string, timeoutMs: number) =>
-  until(() => sleep(400).then(probe), what, timeoutMs);
+const lost = useTidemark();
+const fresh = useTidemark();
+
+const storeAt = (prefix: string) =>
+  openDestination({ type: 's3', ...lost.process.run().s3, prefix }, { directoryRoots: [] });
+
+/** Writes until the stored log itself covers a moment: the store knows nothing of the idle time after its last piece. */
+async function untilStored(prefix: string, databaseId: string, moment: string, write: () => Promise<unknown>) {
+  const { serverId } = await lost.api.get<DatabaseResource>(`/v1/databases/${databaseId}`);
+  const openKey = masterKeyOpener(loadMasterKey({ home: lost.home, fromEnv: undefined }).key);
+  const destination = storeAt(prefix);
+  await eventually(
+    async () => {
+      await write();
+      const wanted = { serverId: serverId ?? '', policyId: null };
+      const { input } = await readStoredChain({ destination, openKey, signal }, wanted);
+      return input.slices.some(({ coversTo }) => coversTo !== null && coversTo > moment);
+    },
+    'the log to be stored',
+    120_000,
+  );
+  destination.close();
+}
 
 describeEngine('pg17', 'the import of a destination into an empty catalog', () => {
   const source = usePrivateEngine('pg17', { settings: { summarize_wal: 'on', max_slot_wal_keep_size: '1GB' } });
-  const lost = useTidemark();
-  const fresh = useTidemark();
-  const scratch = mkdtempSync(join(tmpdir(), 'tm-import-'));
-  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
   const prefix = uniqueName('import');
   let dumped: { id: string; name: string };
   let attached: { id: string; name: string };
@@ -42,22 +57,8 @@ describeEngine('pg17', 'the import of a destination into an empty catalog', () =
   let dump: BackupResource;
   let moment: string;
 
-  type Said = { code: number; out: string; err: string };
-  function run(...more: string[]): Promise<Said> {
-    const { bucket, endpoint } = lost.process.run().s3;
-    const credentials = join(scratch, 's3.json');
-    const { accessKeyId, secretAccessKey } = lost.process.run().s3;
-    writeFileSync(credentials, JSON.stringify({ accessKeyId, secretAccessKey }), { mode: 0o600 });
-    const args = ['import', '--from', `s3://${bucket}/${prefix}`, '--credentials', credentials, '--endpoint', endpoint];
-    return new Promise((done) => {
-      execFile(
-        process.execPath,
-        ['--import', 'tsx', join(repository, 'src/cli/main.ts'), ...args, ...more],
-        { cwd: repository, env: { ...ownEnvironment(), TIDEMARK_HOME: fresh.home }, maxBuffer: 1 << 26 },
-        (error, out, err) => done({ code: error ? Number(error.code ?? 1) : 0, out, err }),
-      );
-    });
-  }
+  const command = useStoreCommand(lost, prefix);
+  const run = (...more: string[]) => command('import', more, fresh.home);
   /** With the key of the lost installation, which is another than this one's. */
   async function importAll(...more: string[]): Promise<ImportReport> {
     const said = await run('--master-key', join(lost.home, 'master.key'), '--json', ...more);
@@ -65,10 +66,7 @@ describeEngine('pg17', 'the import of a destination into an empty catalog', () =
     return JSON.parse(said.out) as ImportReport;
   }
 
-  function store() {
-    const { s3 } = lost.process.run();
-    return openDestination({ type: 's3', ...s3, prefix }, { directoryRoots: [] });
-  }
+  const store = () => storeAt(prefix);
   async function objects(): Promise<unknown[]> {
     const destination = store();
     const found: unknown[] = [];
@@ -84,33 +82,6 @@ describeEngine('pg17', 'the import of a destination into an empty catalog', () =
     return { id: await lost.registerDatabase(source, name), name };
   }
 
-  async function attach(databaseId: string): Promise<void> {
-    await lost.api.post(`/v1/policies/${policyId}/attachments`, { databaseId });
-    await eventually(
-      async () => {
-        const { attachment } = await lost.api.get<DatabaseResource>(`/v1/databases/${databaseId}`);
-        return attachment?.status === 'active' ? attachment : null;
-      },
-      'the database to be attached',
-      300_000,
-    );
-  }
-
-  async function detach(databaseId: string): Promise<void> {
-    await lost.api.delete(`/v1/policies/${policyId}/attachments/${databaseId}`);
-    await eventually(
-      async () => {
-        const row = await lost.api.get<DatabaseResource>(`/v1/databases/${databaseId}`);
-        return row.attachment === null ? row : null;
-      },
-      'the database to be detached',
-      120_000,
-    );
-  }
-
-  const windowOf = (service: TestService, databaseId: string) =>
-    service.api.get<RecoveryWindowResource>(`/v1/databases/${databaseId}/recovery-window`);
-
   beforeAll(async () => {
     const destinationId = await lost.createDestination(prefix);
     dumped = await register(50);
@@ -124,24 +95,11 @@ describeEngine('pg17', 'the import of a destination into an empty catalog', () =
     const plain = await lost.createPlan(dumped.id, destinationId, { encryption: false });
     expect(await lost.backUp(plain)).toMatchObject({ status: 'completed', error: null });
 
-    const policy = await lost.api.post<PolicyResource>('/v1/policies', {
-      name: 'Everything',
-      destinationId,
-      schedule: { full: { frequency: 'daily', time: '02:30' }, incremental: '6h' },
-      pitr: true,
-    });
-    policyId = policy.id;
-    await eventually(
-      async () => ((await lost.api.get<PolicyResource>(`/v1/policies/${policyId}`)).status === 'active' ? true : null),
-      'the policy to be checked',
-      60_000,
-    );
-    await attach(attached.id);
-    await attach(neighbour.id);
+    policyId = await createPolicy(lost, destinationId, 'Everything');
+    await attach(lost, policyId, attached.id);
+    await attach(lost, policyId, neighbour.id);
     await source.query('insert into entry select generate_series(101, 200)', attached.name);
-    const asked = await lost.api.post<BackupResource>('/v1/backups', { databaseId: attached.id, kind: 'incremental' });
-    const incremental = await lost.api.untilSettled<BackupResource>(`/v1/backups/${asked.id}`);
-    expect(incremental).toMatchObject({ status: 'completed', kind: 'incremental', error: null });
+    await backUpServer(lost, attached.id, 'incremental');
     await source.query('insert into entry select generate_series(201, 300)', attached.name);
     const [now] = await source.query<{ at: string }>(
       `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at`,
@@ -150,19 +108,12 @@ describeEngine('pg17', 'the import of a destination into an empty catalog', () =
     moment = now?.at ?? '';
     await sleep(1_500);
     await source.query('delete from entry', attached.name);
-    await eventually(
-      async () => {
-        // The store knows nothing of the idle time after the last piece of log that lies in it.
-        await source.query('insert into entry select max(n) + 1 from entry', neighbour.name);
-        const { to } = await windowOf(lost, attached.id);
-        return to !== null && Date.parse(to) > Date.parse(moment) + 10_000 ? to : null;
-      },
-      'the log to be stored',
-      90_000,
+    await untilStored(prefix, attached.id, moment, () =>
+      source.query('insert into entry select max(n) + 1 from entry', neighbour.name),
     );
     // The store stands still from here on, so that what the import does to it can be seen.
-    await detach(neighbour.id);
-    await detach(attached.id);
+    await detach(lost, policyId, neighbour.id);
+    await detach(lost, policyId, attached.id);
   }, 900_000);
 
   test('needs the master key of the installation that wrote it, and says so', async () => {
@@ -285,4 +236,56 @@ describeEngine('pg17', 'the import of a destination into an empty catalog', () =
     const missing = await fresh.api.send('GET', `/v1/backups/${damaged.id}`);
     expect(missing.status).toBe(404);
   }, 200_000);
+});
+
+describeEngine('mariadb', 'the import of a destination with the archive of a MariaDB server', () => {
+  const source = usePrivateEngine('mariadb');
+  const prefix = uniqueName('import');
+  const command = useStoreCommand(lost, prefix);
+  let database: { id: string; name: string };
+  let moment: string;
+  const readRows = (name: string) => source.query('select n, cast(at as char) as at from entry order by n', name);
+  let rows: unknown[];
+
+  beforeAll(async () => {
+    const name = await source.createDatabase();
+    await source.query('create table entry (n int primary key, at timestamp(6) default current_timestamp(6))', name);
+    await source.query('insert into entry (n) select seq from seq_1_to_100', name);
+    database = { id: await lost.registerDatabase(source, name), name };
+    const policyId = await createPolicy(lost, await lost.createDestination(prefix), 'MariaDB');
+    await attach(lost, policyId, database.id);
+    await source.query('insert into entry (n) select seq from seq_101_to_200', name);
+    rows = await readRows(name);
+    // The log has whole seconds.
+    await sleep(1_500);
+    moment = new Date().toISOString();
+    await sleep(1_500);
+    await source.query('delete from entry', name);
+    await untilStored(prefix, database.id, moment, () =>
+      source.query('insert into entry (n) select coalesce(max(n), 0) + 1 from entry', name),
+    );
+    await detach(lost, policyId, database.id);
+  }, 600_000);
+
+  test('brings back the server, its chain and its window, and a moment can be restored', async () => {
+    const said = await command('import', ['--master-key', join(lost.home, 'master.key'), '--json'], fresh.home);
+    expect(said.code, said.err).toBe(0);
+    const report = JSON.parse(said.out) as ImportReport;
+    expect(report.added).toMatchObject({ servers: 1, databases: 1, policies: 1, chains: 1, backups: 1 });
+    expect(report).toMatchObject({ refused: [], newDatabaseIds: [database.id] });
+    const [there, here] = [await windowOf(lost, database.id), await windowOf(fresh, database.id)];
+    expect(here.from).toBe(there.from);
+    expect(here.runs).toHaveLength(1);
+    const copy = uniqueName('copy');
+    const restored = await fresh.restore({
+      source: { kind: 'pitr', databaseId: database.id, time: moment },
+      target: {
+        ...{ kind: 'server', host: source.host, port: source.port, database: copy },
+        ...{ username: source.adminUser, password: source.adminPassword },
+      },
+    });
+    expect(restored).toMatchObject({ status: 'completed', error: null });
+    expect(rows).toHaveLength(200);
+    expect(await readRows(copy)).toEqual(rows);
+  }, 300_000);
 });

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { afterAll, expect, it, vi } from 'vitest';
 import { mountSmallDisk } from '../../scripts/soak/small-disk.js';
 import { configureArchive } from '../../src/engines/postgres/archive/configure-archive.js';
+import { expectUnbroken } from '../support/archive-places.js';
 import type { FolderArchive } from '../support/archive-to-folder.js';
 import { describeEngine } from '../support/engine-servers.js';
 import { until } from '../support/until.js';
-import { compareWithServer, expectUnbroken, useSource } from './postgres-archive-source.js';
+import { compareWithServer, useSource } from './postgres-archive-source.js';
 
 const root = mkdtempSync(join(tmpdir(), 'tm-spool-'));
 const disk = mountSmallDisk(join(root, 'disk'));

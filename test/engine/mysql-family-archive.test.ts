@@ -4,11 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection } from 'mysql2/promise';
 import { expect, it } from 'vitest';
 import { isTidemarkError } from '../../src/domain/errors.js';
+import { expectUnbroken } from '../support/archive-places.js';
 import { resumeFrom } from '../support/archive-to-folder.js';
+import { compareBinlogs } from '../support/compare-binlogs.js';
 import { describeEngine } from '../support/engine-servers.js';
 import { until } from '../support/until.js';
 import { expectCode } from './contract-support.js';
-import { compareWithServer, expectUnbroken, receivers, useSource } from './mysql-family-archive-source.js';
+import { receivers, useSource } from './mysql-family-archive-source.js';
 import { familyProducts, takeFamilyFull, transactionsOf } from './mysql-family-chain-support.js';
 import { printOf, useSandboxes } from './postgres-chain-support.js';
 
@@ -44,7 +46,7 @@ for (const product of familyProducts) {
       for (const { firstCommitAt, lastCommitAt } of run.chunks)
         expect((firstCommitAt ?? '') <= (lastCommitAt ?? '')).toBe(true);
       expect(run.files()).toHaveLength(3);
-      expect(compareWithServer(server, archive.dir, run.files())).toBe(3);
+      expect(compareBinlogs(server, archive.dir, run.files())).toBe(3);
       // What was shipped does not stay in the spool.
       expect(spooled(archive.spoolDir)).toHaveLength(1);
       await engine.releaseArchive(source.connection(), context(), archive);
@@ -87,7 +89,7 @@ for (const product of familyProducts) {
       await run.stop();
       expect(kills).toBeGreaterThan(2);
       expectUnbroken(run.chunks);
-      expect(compareWithServer(server, archive.dir, run.files())).toBe(run.files().length);
+      expect(compareBinlogs(server, archive.dir, run.files())).toBe(run.files().length);
     });
 
     it('goes on without a hole when the spool was lost with its worker, and when the server was restarted or crashed', async () => {
@@ -112,7 +114,7 @@ for (const product of familyProducts) {
       await second.stop();
       expect(second.failure()).toBeNull();
       expectUnbroken([...first.chunks, ...second.chunks]);
-      expect(compareWithServer(server, archive.dir, second.files())).toBe(second.files().length);
+      expect(compareBinlogs(server, archive.dir, second.files())).toBe(second.files().length);
     });
 
     it('has a log end that moves on an idle source, and that it reaches', async () => {
@@ -176,7 +178,7 @@ for (const product of familyProducts) {
       await later.catchUp();
       await later.stop();
       expectUnbroken([...run.chunks, ...later.chunks]);
-      expect(compareWithServer(server, archive.dir, later.files())).toBe(later.files().length);
+      expect(compareBinlogs(server, archive.dir, later.files())).toBe(later.files().length);
     });
 
     it('is enough to recover exactly to a commit', async () => {
@@ -266,7 +268,7 @@ for (const product of familyProducts) {
       const next = await source.follow(fresh);
       await next.catchUp();
       await next.stop();
-      expect(compareWithServer(server, fresh.dir, next.files())).toBe(next.files().length);
+      expect(compareBinlogs(server, fresh.dir, next.files())).toBe(next.files().length);
     });
   });
 }

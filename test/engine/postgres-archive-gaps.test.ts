@@ -6,13 +6,14 @@ import { isTidemarkError } from '../../src/domain/errors.js';
 import { configureArchive } from '../../src/engines/postgres/archive/configure-archive.js';
 import { readLogEnd } from '../../src/engines/postgres/archive/read-log-end.js';
 import { parseLsn } from '../../src/engines/postgres/archive/wal-names.js';
+import type { ArchivePlaces } from '../support/archive-places.js';
+import { expectUnbroken } from '../support/archive-places.js';
 import type { FolderArchive } from '../support/archive-to-folder.js';
 import { describeEngine } from '../support/engine-servers.js';
 import type { PostgresCopy } from '../support/start-standby.js';
 import { copyPostgres, logFolderFor } from '../support/start-standby.js';
 import { until } from '../support/until.js';
-import type { ArchivePlaces } from './postgres-archive-source.js';
-import { compareWithServer, expectUnbroken, useSource } from './postgres-archive-source.js';
+import { compareWithServer, useSource } from './postgres-archive-source.js';
 
 /** Waits until following has ended with a gap; returns its error. */
 async function gapOf(run: FolderArchive) {

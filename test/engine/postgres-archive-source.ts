@@ -1,17 +1,18 @@
 /** What the tests of PostgreSQL's log archive share: a source with a role of few rights, folders per archive, and comparing bytes. */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { beforeAll, expect } from 'vitest';
 import { compareLogPositions } from '../../src/domain/compare-positions.js';
 import type { DatabaseConnection } from '../../src/engines/engine.js';
 import { openFollower } from '../../src/engines/postgres/archive/open-follower.js';
 import { readLogEnd } from '../../src/engines/postgres/archive/read-log-end.js';
 import type { EngineProduct } from '../../src/platform/installed.js';
+import type { ArchivePlaces } from '../support/archive-places.js';
+import { findReceivers, useArchivePlaces } from '../support/archive-places.js';
 import type { FolderArchive } from '../support/archive-to-folder.js';
 import { archiveToFolder } from '../support/archive-to-folder.js';
-import { uniqueName, usePrivateEngine } from '../support/engine-servers.js';
+import { usePrivateEngine } from '../support/engine-servers.js';
 import { useContext } from './contract.js';
 
 export const archiveEngine = { openFollower, readLogEnd, comparePositions: compareLogPositions };
@@ -19,19 +20,7 @@ const ROLE = 'archiver';
 const PASSWORD = "o'r \\ wal";
 
 /** Process ids of the receivers that this process started into one spool. */
-export function receivers(spoolDir: string): number[] {
-  return readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry)) return [];
-    try {
-      const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0');
-      return args[0]?.endsWith('pg_receivewal') && args.includes(`--directory=${spoolDir}`) ? [Number(entry)] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-export type ArchivePlaces = { readonly slot: string; readonly dir: string; readonly spoolDir: string };
+export const receivers = (spoolDir: string) => findReceivers(/pg_receivewal$/, `--directory=${spoolDir}`);
 
 export type Server = ReturnType<typeof usePrivateEngine>;
 
@@ -39,15 +28,12 @@ export type Server = ReturnType<typeof usePrivateEngine>;
 export function useSource(product: EngineProduct, settings: Readonly<Record<string, string>> = {}) {
   const server = usePrivateEngine(product, { settings: { fsync: 'off', ...settings } });
   const context = useContext();
-  const folders: string[] = [];
+  const newArchive = useArchivePlaces();
   beforeAll(async () => {
     await server.query(
       `CREATE ROLE ${ROLE} LOGIN REPLICATION PASSWORD E'${PASSWORD.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`,
     );
     await server.query('CREATE TABLE written (id bigint, filling text)');
-  });
-  afterAll(() => {
-    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
   });
   const connection = (port = server.port): DatabaseConnection => ({
     engine: 'postgresql',
@@ -74,11 +60,7 @@ export function useSource(product: EngineProduct, settings: Readonly<Record<stri
         ...archive,
         ...more,
       }),
-    newArchive: (): ArchivePlaces => {
-      const base = mkdtempSync(join(tmpdir(), 'tm-wal-'));
-      folders.push(base);
-      return { slot: uniqueName('tidemark'), dir: join(base, 'store'), spoolDir: join(base, 'spool') };
-    },
+    newArchive,
     fill: (rows: number) =>
       server.query(`INSERT INTO written SELECT i, repeat('x', 200) FROM generate_series(1, ${rows}) i`),
     slotLsn: async (slot: string) => {
@@ -110,9 +92,4 @@ export function compareWithServer(
     compared += 1;
   }
   return compared;
-}
-
-/** Every chunk begins where the one before it ended. */
-export function expectUnbroken(chunks: readonly { start: unknown; end: unknown }[]): void {
-  for (let i = 1; i < chunks.length; i += 1) expect(chunks[i]?.start).toEqual(chunks[i - 1]?.end);
 }

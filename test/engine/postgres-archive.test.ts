@@ -9,11 +9,12 @@ import { configureArchive } from '../../src/engines/postgres/archive/configure-a
 import { openFollower } from '../../src/engines/postgres/archive/open-follower.js';
 import { releaseArchive } from '../../src/engines/postgres/archive/release-archive.js';
 import { parseLsn } from '../../src/engines/postgres/archive/wal-names.js';
+import { expectUnbroken } from '../support/archive-places.js';
 import { resumeFrom } from '../support/archive-to-folder.js';
 import { describeEngine } from '../support/engine-servers.js';
 import { until } from '../support/until.js';
 import { expectCode } from './contract.js';
-import { compareWithServer, expectUnbroken, receivers, useSource } from './postgres-archive-source.js';
+import { compareWithServer, receivers, useSource } from './postgres-archive-source.js';
 
 for (const product of ['pg15', 'pg17', 'pg18'] as const)
   describeEngine(product, `the log archive of ${product}`, () => {

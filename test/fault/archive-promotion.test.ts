@@ -6,10 +6,10 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterAll, expect, test } from 'vitest';
 import { cleanUpSource } from '../../src/activities/people/clean-up-source.js';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
-import { createDatabase } from '../../src/usecases/create-database.js';
 import { activityDeps } from '../support/activity-deps.js';
 import { archiveServer } from '../support/archived-server.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
+import { registerReplica } from '../support/register-replica.js';
 import { useRunStack } from '../support/run-stack.js';
 import type { PostgresCopy } from '../support/start-standby.js';
 import { copyPostgres } from '../support/start-standby.js';
@@ -36,17 +36,7 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server with a registered
     standby = copy;
     await copy.start();
     const { prisma } = stack.catalog;
-    const replica = await createDatabase(stack.context, stack.admin, {
-      name: 'the replica',
-      engine: 'postgresql',
-      host: '127.0.0.1',
-      port: copy.port,
-      username: source.adminUser,
-      password: source.adminPassword,
-      database: server.name,
-      primaryId: server.database.id,
-    });
-    await prisma.database.update({ where: { id: replica.id }, data: { role: 'replica', serverId: server.serverId } });
+    const replicaId = await registerReplica(stack, server, source, copy);
     await server.wake();
     const { slotName } = await server.chain();
     await until(
@@ -68,7 +58,7 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server with a registered
     );
 
     expect(await prisma.logGap.count({ where: { chainId: server.chainId } })).toBe(0);
-    expect(await server.chain()).toMatchObject({ archiveEpoch: 0, sourceDatabaseId: replica.id });
+    expect(await server.chain()).toMatchObject({ archiveEpoch: 0, sourceDatabaseId: replicaId });
     const dir = mkdtempSync(join(root, 'wal-'));
     const files = await server.assemble(0, dir);
     const names = files.map(({ name }) => name);

@@ -1,13 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client, Connection } from '@temporalio/client';
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
 import type { BackupResource } from '../../src/domain/schemas/backups.js';
-import { readStateFile } from '../../src/platform/state-file.js';
 import { describeEngine, useEngine } from '../support/engine-servers.js';
 import { createShop } from '../support/shop.js';
+import { withTemporal } from '../support/temporal-of.js';
 import { useTidemark } from '../support/tidemark.js';
 import { until } from '../support/until.js';
 import { useWorkerFaults } from '../support/worker-faults.js';
@@ -105,17 +103,9 @@ function copyFolder(from: string, to: string): void {
 }
 
 async function listSchedules(home: string): Promise<string[]> {
-  const ports = readStateFile(
-    join(home, 'embedded.json'),
-    z.object({ ports: z.record(z.string(), z.number()) }),
-  )?.ports;
-  const connection = await Connection.connect({ address: `127.0.0.1:${ports?.temporal}` });
-  try {
+  return await withTemporal(home, async (client) => {
     const ids: string[] = [];
-    for await (const schedule of new Client({ connection, namespace: 'tidemark' }).schedule.list())
-      ids.push(schedule.scheduleId);
+    for await (const schedule of client.schedule.list()) ids.push(schedule.scheduleId);
     return ids;
-  } finally {
-    await connection.close();
-  }
+  });
 }

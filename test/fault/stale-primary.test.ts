@@ -6,10 +6,10 @@ import { raiseArchiveToken, readArchiveRun } from '../../src/catalog/runs/archiv
 import { insertSlices } from '../../src/catalog/runs/slices.js';
 import type { LogPosition } from '../../src/domain/positions.js';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
-import { createDatabase } from '../../src/usecases/create-database.js';
 import { activityDeps } from '../support/activity-deps.js';
 import { archiveServer } from '../support/archived-server.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
+import { registerReplica } from '../support/register-replica.js';
 import { useRunStack } from '../support/run-stack.js';
 import type { PostgresCopy } from '../support/start-standby.js';
 import { copyPostgres } from '../support/start-standby.js';
@@ -30,17 +30,7 @@ describeEngine('pg17', 'a former primary that comes back', () => {
     successor = copy;
     await copy.start();
     const { prisma } = stack.catalog;
-    const replica = await createDatabase(stack.context, stack.admin, {
-      name: 'the successor',
-      engine: 'postgresql',
-      host: '127.0.0.1',
-      port: copy.port,
-      username: source.adminUser,
-      password: source.adminPassword,
-      database: server.name,
-      primaryId: server.database.id,
-    });
-    await prisma.database.update({ where: { id: replica.id }, data: { role: 'replica', serverId: server.serverId } });
+    const replicaId = await registerReplica(stack, server, source, copy);
     await copy.query('select pg_promote()');
 
     const deps = activityDeps(stack);
@@ -60,8 +50,8 @@ describeEngine('pg17', 'a former primary that comes back', () => {
 
     // The archive went on there, on the timeline that began with the promotion.
     await store(2, { lsn: '0/3000100', timeline: 2 });
-    await prisma.chain.update({ where: { id: server.chainId }, data: { sourceDatabaseId: replica.id } });
-    expect((await choose()).database.id).toBe(replica.id);
+    await prisma.chain.update({ where: { id: server.chainId }, data: { sourceDatabaseId: replicaId } });
+    expect((await choose()).database.id).toBe(replicaId);
 
     await copy.kill();
     await expect(choose()).rejects.toMatchObject({ code: 'database_unreachable' });

@@ -203,6 +203,9 @@ describeEngine('pg17', 'use cases and a worker', () => {
     const blocker = await stack.catalog.prisma.backup.create({
       data: { id: newId('backup'), kind, databaseId, planId, destinationId, trigger, activeKey: databaseId },
     });
+    // A schedule's times are whole seconds, and the run of one time is claimed once: within the same second this would be the first run again.
+    const next = new Date(taken.scheduledFor ?? 0).getTime() + 1_000;
+    await until(() => Date.now() > next, 'the next second');
     await handle.trigger();
     const skipped = await until(() => find('skipped'), 'the skipped backup', 60_000);
     expect(skipped).toMatchObject({ blockedBy: blocker.id, error: { code: 'run_in_progress' } });

@@ -5,6 +5,7 @@ import type { DatabaseConnection } from '../src/engines/engine.js';
 import { newMasterKey } from '../src/keys/master-key.js';
 import { createWrappingKey } from '../src/keys/wrapping-key.js';
 import { enginesRoot } from '../src/platform/installed.js';
+import { connectionTo } from '../test/support/connection-to.js';
 import type { S3DestinationConfig } from '../test/support/start-s3-store.js';
 
 export type ChainSite = {
@@ -29,15 +30,7 @@ export async function makeSite(
   const { key, sealed } = await createWrappingKey(newMasterKey());
   const chainId = newId('chain');
   return {
-    connection: {
-      engine: server.engine,
-      host: server.host,
-      port: server.port,
-      username: server.adminUser,
-      password: server.adminPassword,
-      database,
-      tls: null,
-    },
+    connection: connectionTo(server, database),
     destination,
     toolRoots: [enginesRoot(process.env)],
     key: { id: key.id, bytes: Buffer.from(key.bytes).toString('base64'), sealed },

@@ -10,6 +10,7 @@ import { startEngineServer } from '../src/embedded/engine-server.js';
 import type { EngineProduct } from '../src/platform/installed.js';
 import { engineProductTitles, enginesRoot } from '../src/platform/installed.js';
 import { workerEnvironment, workerNodeFlags } from '../src/platform/worker-memory.js';
+import { connectionTo } from '../test/support/connection-to.js';
 import type { S3Store } from '../test/support/start-s3-store.js';
 import { startS3Store } from '../test/support/start-s3-store.js';
 import { cpuMsOf } from './cpu-time.js';
@@ -111,15 +112,7 @@ async function runTidemark(
   fingerprint: boolean,
 ): Promise<DumpFigures> {
   const task: DumpTask = {
-    connection: {
-      engine: server.engine,
-      host: server.host,
-      port: server.port,
-      username: server.adminUser,
-      password: server.adminPassword,
-      database,
-      tls: null,
-    },
+    connection: connectionTo(server, database),
     destination: store.config(bucket),
     toolRoots: [enginesRoot(process.env)],
     fingerprint,

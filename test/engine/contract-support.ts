@@ -14,7 +14,8 @@ import { newId } from '../../src/domain/ids.js';
 import type { DatabaseConnection, EngineContext } from '../../src/engines/engine.js';
 import { getEngine } from '../../src/engines/registry.js';
 import { enginesRoot } from '../../src/platform/installed.js';
-import type { TestEngine } from '../support/engine-servers.js';
+
+export { connectionTo } from '../support/connection-to.js';
 
 export type TakenDump = {
   readonly parts: readonly { readonly name: string; readonly content: Buffer }[];
@@ -33,18 +34,6 @@ export function useContext(): () => EngineContext {
     scratchDir,
     toolRoots: [enginesRoot(loadConfig().install)],
   });
-}
-
-export function connectionTo(server: TestEngine, database: string): DatabaseConnection {
-  return {
-    engine: server.engine,
-    host: server.host,
-    port: server.port,
-    username: server.adminUser,
-    password: server.adminPassword,
-    database,
-    tls: null,
-  };
 }
 
 /** Takes a dump with its fingerprint, as the backup activity does: both at the same time. */

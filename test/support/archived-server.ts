@@ -12,6 +12,7 @@ import { openDestination } from '../../src/storage/open-destination.js';
 import { requestRestore } from '../../src/usecases/request-restore.js';
 import { wakeSignal, workflowTypes } from '../../src/workflows/messages.js';
 import { archiveWorkflowId, chainWorkflowId, taskQueues } from '../../src/workflows/names.js';
+import { connectionTo } from './connection-to.js';
 import type { TestEngine } from './engine-servers.js';
 import { uniqueName } from './engine-servers.js';
 import { protectDatabase, settledBackup, settledRestore } from './run-helpers.js';
@@ -31,15 +32,7 @@ export async function archiveServer(
   const { prisma } = stack.catalog;
   const made = await protectDatabase(stack, source, options);
   const { keyId } = await prisma.plan.findUniqueOrThrow({ where: { id: made.plan.id } });
-  const connection = {
-    engine: source.engine,
-    host: source.host,
-    port: source.port,
-    username: source.adminUser,
-    password: source.adminPassword,
-    database: made.name,
-    tls: null,
-  };
+  const connection = connectionTo(source, made.name);
   const { server } = await engine.readLogEnd(connection, { signal, scratchDir: stack.home, toolRoots: [] });
   const serverId = newId('server');
   const policyId = newId('policy');

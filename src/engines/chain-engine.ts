@@ -176,14 +176,22 @@ export type ParentBackup = {
   open(name: string): Promise<Buffer>;
 };
 
-/** A stored backup as recovery reads it: every stream fails unless all hashes were right. */
+export type RecoverablePart = {
+  readonly name: string;
+  /** Fails unless all hashes were right. */
+  open(): Promise<NodeJS.ReadableStream>;
+  /** Still compressed with zstd, and fails unless the stored bytes were right: what they decompress to has to be verified. */
+  openPacked(): Promise<NodeJS.ReadableStream>;
+};
+
+/** A stored backup as recovery reads it. */
 export type RecoverableBackup = {
   readonly backupId: string;
   readonly kind: 'full' | 'incremental';
   readonly startPosition: LogPosition;
   readonly endPosition: LogPosition;
   readonly cluster: Readonly<Record<string, string>>;
-  readonly parts: readonly { readonly name: string; open(): Promise<NodeJS.ReadableStream> }[];
+  readonly parts: readonly RecoverablePart[];
 };
 
 export type RecoverOptions = {

@@ -29,10 +29,34 @@ export type ReadArtifact = {
  * A missing first object is an error of this call.
  */
 export async function readArtifact(options: ReadArtifact): Promise<Readable> {
-  const [first] = options.artifact.objects;
-  if (!first) throw new TidemarkError('object_missing', `${options.artifact.name} has no objects.`);
-  const opened = await options.destination.read(first.key, { signal: options.signal });
+  const opened = await openFirst(options);
   return Readable.from(plainBytes(options, opened), { objectMode: false, highWaterMark: 1024 * 1024 });
+}
+
+/**
+ * The same artifact decrypted but still compressed, for a program that decompresses itself: zstd frames, those of all its objects one after
+ * the other. Only what is stored is compared with its recorded sizes and hashes; what comes out of it the caller verifies. Errors as with
+ * `readArtifact`, except that a frame that is none is for the program to report.
+ */
+export async function readPackedArtifact(options: ReadArtifact): Promise<Readable> {
+  const opened = await openFirst(options);
+  async function* all() {
+    for await (const { packed } of storedObjects(options, opened)) yield* packed;
+  }
+  return Readable.from(all(), { objectMode: false, highWaterMark: 1024 * 1024 });
+}
+
+async function openFirst({ artifact, destination, signal }: ReadArtifact): Promise<Readable> {
+  const [first] = artifact.objects;
+  if (!first) throw new TidemarkError('object_missing', `${artifact.name} has no objects.`);
+  return await destination.read(first.key, { signal });
+}
+
+async function* storedObjects(options: ReadArtifact, opened: Readable) {
+  for (const [index, object] of options.artifact.objects.entries()) {
+    const stored = index === 0 ? opened : await options.destination.read(object.key, { signal: options.signal });
+    yield { object, packed: packedBytes(options, object, stored) };
+  }
 }
 
 async function* plainBytes(options: ReadArtifact, opened: Readable): AsyncGenerator<Buffer> {
@@ -41,9 +65,8 @@ async function* plainBytes(options: ReadArtifact, opened: Readable): AsyncGenera
   // One object is the whole, and its own hash that of the whole: hashing twice would cost a second per gigabyte.
   const whole = more.length === 0 ? null : createHash('sha256');
   let bytes = 0;
-  for (const [index, object] of artifact.objects.entries()) {
-    const stored = index === 0 ? opened : await options.destination.read(object.key, { signal: options.signal });
-    for await (const chunk of readStored(options, object, stored)) {
+  for await (const { object, packed } of storedObjects(options, opened)) {
+    for await (const chunk of unpackObject(options, object, packed)) {
       bytes += chunk.length;
       whole?.update(chunk);
       yield chunk;
@@ -56,7 +79,30 @@ async function* plainBytes(options: ReadArtifact, opened: Readable): AsyncGenera
   }
 }
 
-async function* readStored(options: ReadArtifact, object: StoredObject, stored: Readable): AsyncGenerator<Buffer> {
+async function* unpackObject(
+  { signal }: ReadArtifact,
+  object: StoredObject,
+  packed: AsyncIterable<Buffer>,
+): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    for await (const chunk of unpackFrames(packed)) {
+      bytes += chunk.length;
+      hash.update(chunk);
+      yield chunk;
+    }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw explain(object, error);
+  }
+  if (bytes !== object.bytes || hash.digest('hex') !== object.sha256) {
+    throw corrupt(object, 'what it holds does not have the recorded size and SHA-256');
+  }
+}
+
+/** Fails at the end, after all bytes, when they are not the ones that were stored. */
+async function* packedBytes(options: ReadArtifact, object: StoredObject, stored: Readable): AsyncGenerator<Buffer> {
   const { key, context, signal } = options;
   const sealed = new MeasuringStream();
   const decryptor = key ? [decryptStream({ name: key.id, bytes: key.bytes }, objectContext(context, object.key))] : [];
@@ -66,23 +112,14 @@ async function* readStored(options: ReadArtifact, object: StoredObject, stored: 
   // The first error is the cause; the streams after it then only report a premature close.
   for (const stream of [stored, ...flow]) stream.once('error', (error: Error) => (failure ??= error));
   pipeline(flow, () => {});
-  const hash = createHash('sha256');
-  let bytes = 0;
   try {
-    for await (const chunk of unpackFrames((flow.at(-1) ?? sealed) as AsyncIterable<Buffer>)) {
-      bytes += chunk.length;
-      hash.update(chunk);
-      yield chunk;
-    }
+    yield* (flow.at(-1) ?? sealed) as AsyncIterable<Buffer>;
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw explain(object, failure ?? error);
   }
   if (sealed.bytes !== object.storedBytes || sealed.sha256() !== object.storedSha256) {
     throw corrupt(object, `its ${sealed.bytes} bytes do not have the recorded size and SHA-256`);
-  }
-  if (bytes !== object.bytes || hash.digest('hex') !== object.sha256) {
-    throw corrupt(object, 'what it holds does not have the recorded size and SHA-256');
   }
 }
 

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { zstdDecompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { masterKeyOpener, wrappingKeyOpener } from '../../src/keys/key-opener.js';
@@ -11,8 +12,9 @@ import { manifestKey } from '../../src/storage/layout.js';
 import type { Artifact } from '../../src/storage/manifest.js';
 import { openDestination } from '../../src/storage/open-destination.js';
 import type { ReadArtifact } from '../../src/storage/read-artifact.js';
-import { readArtifact } from '../../src/storage/read-artifact.js';
+import { readArtifact, readPackedArtifact } from '../../src/storage/read-artifact.js';
 import { readManifest } from '../../src/storage/read-manifest.js';
+import { unpackFrames } from '../../src/storage/unpack-frames.js';
 import { verifyArtifacts } from '../../src/storage/verify-artifact.js';
 import { sealManifest, writeManifest } from '../../src/storage/write-manifest.js';
 import { useS3Store } from '../support/s3-store.js';
@@ -45,13 +47,15 @@ async function readAll(options: Omit<ReadArtifact, 'signal'>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-const readBackup = (destination: Destination, backup: StoredBackup, artifact: Artifact = backup.artifact) =>
-  readAll({
-    destination,
-    artifact,
-    key: backup.encrypted ? backup.key : null,
-    context: { installation: backup.installationId, backup: backup.backupId },
-  });
+const optionsFor = (destination: Destination, backup: StoredBackup, artifact: Artifact = backup.artifact) => ({
+  destination,
+  artifact,
+  key: backup.encrypted ? backup.key : null,
+  context: { installation: backup.installationId, backup: backup.backupId },
+});
+const readBackup = (...of: Parameters<typeof optionsFor>) => readAll(optionsFor(...of));
+const readPacked = async (...of: Parameters<typeof optionsFor>) =>
+  await buffer(await readPackedArtifact({ ...optionsFor(...of), signal }));
 
 const manifestOf = (destination: Destination, backup: StoredBackup) =>
   readManifest({ destination, ...backup, openKey: masterKeyOpener(master), signal });
@@ -77,6 +81,16 @@ describe.each([
     expect(key !== null).toBe(encrypted);
     await verifyArtifacts({ destination: place.destination, artifacts: manifest.artifacts, signal });
     expect((await readBackup(place.destination, backup)).equals(backup.content)).toBe(true);
+  });
+
+  it('is read back still compressed, its objects one after the other', async () => {
+    const backup = await make();
+    const packed = await readPacked(place.destination, backup);
+    expect(packed.length).toBeLessThan(backup.content.length);
+    const chunks = (async function* () {
+      yield packed;
+    })();
+    expect((await buffer(unpackFrames(chunks))).equals(backup.content)).toBe(true);
   });
 
   it('shows its content in the store only when it is not encrypted', async () => {
@@ -107,6 +121,7 @@ describe.each([
     const verify = verifyArtifacts({ destination: place.destination, artifacts: manifest.artifacts, signal });
     await expect(verify).rejects.toMatchObject(expected);
     await expect(readBackup(place.destination, backup)).rejects.toMatchObject(expected);
+    await expect(readPacked(place.destination, backup)).rejects.toMatchObject(expected);
   });
 
   it('with a manifest that is changed in any field is refused', async () => {

@@ -1,89 +1,17 @@
-import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { TidemarkError } from '../../../domain/errors.js';
-import type { RunAsUser } from '../../../platform/run-as.js';
 import { giveTo } from '../../../platform/run-as.js';
-import { runChild } from '../../../platform/run-child.js';
-import { spawnChild } from '../../../platform/spawn-child.js';
-import type { RecoverableBackup, RecoverOptions } from '../../chain-engine.js';
-import type { Tools } from '../../shared/find-tools.js';
-import { toolCommand } from '../../shared/find-tools.js';
-import { lastLines } from '../snapshot.js';
+import type { RecoverableBackup, RecoverablePart, RecoverOptions } from '../../chain-engine.js';
 import { BASE_PART_NAME, MANIFEST_NAME } from './programs.js';
+import type { SandboxPlace } from './sandbox-place.js';
+import { makeOwnDir, runProgram } from './sandbox-place.js';
 import type { ControlData } from './sandbox-settings.js';
 import { parseControlData } from './sandbox-settings.js';
+import { hasZstd, unpackPart } from './unpack-part.js';
 
-export type SandboxPlace = {
-  readonly dir: string;
-  readonly data: string;
-  readonly programs: Tools;
-  readonly major: number;
-  readonly user: RunAsUser | undefined;
-  readonly signal: AbortSignal;
-};
-
-const cancelled = () => new TidemarkError('cancelled', 'The run was cancelled.');
-
-function failed(doing: string, stderr: string): TidemarkError {
-  const code = /No space left on device/.test(stderr) ? 'sandbox_space' : 'sandbox_failed';
-  return new TidemarkError(code, `${doing} failed: ${lastLines(stderr) || 'the program gave no reason'}`);
-}
-
-/** A folder of the sandbox's user alone. */
-export function makeOwnDir(user: RunAsUser | undefined, path: string): void {
-  mkdirSync(path, { mode: 0o700 });
-  giveTo(user, path);
-}
-
-/** Runs one of the server's programs as the sandbox's user. Returns what it printed. */
-export async function runProgram(place: SandboxPlace, program: string, args: readonly string[]): Promise<string> {
-  const result = await runChild({
-    command: toolCommand(place.programs, program),
-    args,
-    env: { HOME: place.dir, LC_ALL: 'C' },
-    label: program,
-    signal: place.signal,
-    ...(place.user ? { user: place.user } : {}),
-  });
-  if (place.signal.aborted) throw cancelled();
-  if (result.code !== 0) throw failed(program, result.stderr || result.stdout);
-  return result.stdout;
-}
-
-/** Unpacks as the sandbox's user: the files are its own then, and a path that leads out of the folder harms nobody else. */
-async function unpack(place: SandboxPlace, part: RecoverableBackup['parts'][number], into: string): Promise<void> {
-  const tar = spawnChild({
-    command: 'tar',
-    args: ['--extract', '--file=-', '--no-same-owner', '-C', into],
-    env: { LC_ALL: 'C' },
-    stdin: 'pipe',
-    stdout: 'ignore',
-    label: 'tar',
-    signal: place.signal,
-    ...(place.user ? { user: place.user } : {}),
-  });
-  let broken: unknown = null;
-  if (tar.stdin) {
-    const { stdin } = tar;
-    await part
-      .open()
-      .then((stream) => pipeline(stream, stdin))
-      .catch((error: unknown) => {
-        broken = error;
-        // A cut tar could look whole to it: what came does not count.
-        stdin.destroy();
-        if ((error as { code?: unknown }).code !== 'EPIPE') void tar.kill();
-      });
-  }
-  const exit = await tar.exited;
-  if (place.signal.aborted) throw cancelled();
-  if (broken !== null && (broken as { code?: unknown }).code !== 'EPIPE') throw broken;
-  if (exit.code !== 0 || broken !== null) throw failed(`Unpacking ${part.name}`, exit.stderr);
-}
-
-async function readSmall(part: RecoverableBackup['parts'][number]): Promise<Buffer> {
+async function readSmall(part: RecoverablePart): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of await part.open()) chunks.push(Buffer.from(chunk as Buffer));
   return Buffer.concat(chunks);
@@ -94,7 +22,7 @@ async function unpackBackup(place: SandboxPlace, backup: RecoverableBackup, into
   const base = backup.parts.find((part) => part.name === BASE_PART_NAME);
   if (base === undefined)
     throw new TidemarkError('sandbox_failed', `Backup ${backup.backupId} has no ${BASE_PART_NAME}.`);
-  await unpack(place, base, into);
+  await unpackPart(place, base, into, (await hasZstd()) ? 'zstd' : 'here');
   const manifest = join(into, MANIFEST_NAME);
   const part = backup.parts.find(({ name }) => name === MANIFEST_NAME);
   if (existsSync(manifest) || part === undefined) return;

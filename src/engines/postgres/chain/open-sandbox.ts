@@ -6,10 +6,10 @@ import { toolCommand } from '../../shared/find-tools.js';
 import type { Session } from '../connect.js';
 import { connect } from '../connect.js';
 import { lastLines } from '../snapshot.js';
-import type { SandboxPlace } from './build-data.js';
 import { readCluster } from './read-cluster.js';
 import type { RunningSandbox } from './run-sandbox.js';
 import { runSandbox } from './run-sandbox.js';
+import type { SandboxPlace } from './sandbox-place.js';
 
 /** Made when the log renamed or locked the superuser that was known at the backup. Roles are in no dump of a database. */
 const OWN_SUPERUSER = 'tidemark_sandbox';

@@ -8,8 +8,7 @@ import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import { toolCommand } from '../../shared/find-tools.js';
 import { endLeftoverSandbox } from '../../shared/sandbox-state.js';
 import { formatLsn, historyName, parseLsn } from '../archive/wal-names.js';
-import type { SandboxPlace } from './build-data.js';
-import { buildData, makeOwnDir } from './build-data.js';
+import { buildData } from './build-data.js';
 import type { StoredLog } from './log-continuity.js';
 import { isWholeLogApplied, readPreviousRecord, requireStoredLog } from './log-continuity.js';
 import { mapTablespaces } from './map-tablespaces.js';
@@ -19,6 +18,8 @@ import { readPosition, recoveryTargetSettings, requireAfterBackup, toMicrosecond
 import type { RunningSandbox } from './run-sandbox.js';
 import { EndedBeforeTarget, runSandbox } from './run-sandbox.js';
 import { prepareLocales } from './sandbox-locales.js';
+import type { SandboxPlace } from './sandbox-place.js';
+import { makeOwnDir } from './sandbox-place.js';
 import { sandboxSettings } from './sandbox-settings.js';
 
 /** A socket's path holds 107 bytes, and PostgreSQL's name with the slash needs 15. */

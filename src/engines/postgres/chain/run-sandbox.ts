@@ -7,8 +7,8 @@ import { spawnChild } from '../../../platform/spawn-child.js';
 import { toolCommand } from '../../shared/find-tools.js';
 import { forgetSandbox, recordSandbox } from '../../shared/sandbox-state.js';
 import { lastLines } from '../snapshot.js';
-import type { SandboxPlace } from './build-data.js';
 import { RecoveryLog } from './recovery-log.js';
+import type { SandboxPlace } from './sandbox-place.js';
 
 export type RunningSandbox = { readonly log: RecoveryLog; readonly child: Child; stop(): Promise<void> };
 

@@ -5,6 +5,7 @@ import {
   settleRestore as settle,
   settleRevert as settleAfterRevert,
 } from '../catalog/runs/restore-run.js';
+import { claimFullAfterRestore } from '../catalog/runs/restored-into.js';
 import type { Activities } from '../workflows/activity-types.js';
 import { toResult } from './begin-attempt.js';
 import type { ActivityDeps } from './deps.js';
@@ -13,12 +14,24 @@ import { runShort, runStep } from './run-step.js';
 
 export function settleRestore(deps: ActivityDeps): Activities['settleRestore'] {
   return ({ restoreId, status, error }) =>
-    runShort(deps, 'settle-restore', async () => toResult(await settle(deps.catalog, restoreId, status, error)));
+    runShort(deps, 'settle-restore', async () => {
+      const settled = await settle(deps.catalog, restoreId, status, error);
+      const { completedAt, ...target } = await readRestoreRun(deps.catalog, restoreId);
+      if (settled.status === 'completed' && completedAt !== null) {
+        await claimFullAfterRestore(deps.catalog, target, completedAt);
+      }
+      return toResult(settled);
+    });
 }
 
 export function settleRevert(deps: ActivityDeps): Activities['settleRevert'] {
   return ({ restoreId, error }) =>
-    runShort(deps, 'settle-revert', () => settleAfterRevert(deps.catalog, restoreId, error));
+    runShort(deps, 'settle-revert', async () => {
+      await settleAfterRevert(deps.catalog, restoreId, error);
+      if (error !== null) return;
+      const { revertedAt, ...target } = await readRestoreRun(deps.catalog, restoreId);
+      if (revertedAt !== null) await claimFullAfterRestore(deps.catalog, target, revertedAt);
+    });
 }
 
 /** Drops the content that a restore or a revert has kept, once its time is over. */

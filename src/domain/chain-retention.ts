@@ -62,6 +62,8 @@ const HOUR_MS = 3_600_000;
  * 5. Log goes at the age of `pitrHours`, except what rule 2 holds and what a kept log incremental stands for: all from the full it is
  *    built on. Older fulls and physical incrementals carry the log they need themselves. The newest slice of the present epoch stays,
  *    because the next one names it.
+ * 6. Log goes at any age when nothing that stays comes before it: the full that needed it was deleted. Not that of the present epoch
+ *    before its first full, which is on its way.
  */
 export function decideRetention(input: RetentionInput): RetentionDecision {
   const { backups, slices, rules, now } = input;
@@ -193,6 +195,7 @@ function selectSlices(
 ): string[] {
   const standsFor = logOfIncrementals(backups.filter(({ id }) => decided.isKept(id)));
   const doomed: string[] = [];
+  const usefulFrom = findUseful(backups, slices, { present, isKept: decided.isKept });
   for (const run of runs) {
     const inside = slices.filter(
       ({ epoch, fromSeq, seq }) => epoch === run.epoch && fromSeq >= run.fromSeq && seq <= run.toSeq,
@@ -212,13 +215,36 @@ function selectSlices(
     inside.forEach(({ id, epoch, fromSeq, seq }, index) => {
       const time = times[index] ?? null;
       const isOld = time !== null && time < decided.promisedFrom;
+      const isUseless = seq < (usefulFrom.get(epoch) ?? 0);
       const isNeeded = needed.some(({ from, to }) => from <= index && index <= to);
       const isPinned = pins.logs.some((log) => log.epoch === epoch && log.fromSeq <= seq && fromSeq <= log.toSeq);
       const isNewest = epoch === present?.epoch && run === runs.at(-1) && index === inside.length - 1;
-      if (isOld && !isNeeded && !isPinned && !isNewest) doomed.push(id);
+      if ((isOld || isUseless) && !isNeeded && !isPinned && !isNewest) doomed.push(id);
     });
   }
   return doomed;
+}
+
+/**
+ * For each epoch, the number of the slice with which the first of its bases that stay begins. A damaged one counts: the store may give it
+ * back. An old epoch without any is of no use at all.
+ */
+function findUseful(
+  backups: readonly ChainBackup[],
+  slices: readonly RetainedSlice[],
+  { present, isKept }: { present: PlanInput['present']; isKept: (id: string) => boolean },
+): Map<number, number> {
+  const bases = listBases(backups.filter(({ id }) => isKept(id)).map((one) => ({ ...one, damaged: false })));
+  const useful = new Map<number, number>();
+  for (const epoch of new Set(slices.map((slice) => slice.epoch))) {
+    const inside = slices.filter((slice) => slice.epoch === epoch);
+    const begins = bases
+      .filter(({ tip }) => tip.epoch === epoch)
+      .map((base) => inside[firstSliceOf(inside, base)]?.fromSeq ?? 0);
+    if (begins.length > 0) useful.set(epoch, Math.min(...begins));
+    else if (present !== null && epoch !== present.epoch) useful.set(epoch, Number.POSITIVE_INFINITY);
+  }
+  return useful;
 }
 
 /** For each base, the furthest end of the log incrementals that are built on it. */

@@ -198,6 +198,13 @@ describe('the runs of a chain', () => {
     expect(await parent()).toBe(newest);
     // In another destination there is nothing to build on.
     expect(await findParent(stack.context.catalog, chain.chainId, 'dst_other')).toBeNull();
+    // Chosen in the moment in which it is deleted.
+    await stack.context.catalog.prisma.backup.update({
+      where: { id: newest },
+      data: { deleteRequestedAt: nextTime() },
+    });
+    const noting = noteChainFacts(stack.context.catalog, full, 0, { parentId: newest });
+    await expect(noting).rejects.toMatchObject({ code: 'incremental_impossible' });
   });
 
   it('mark the attachments when they are completed, and PITR active again with a full of the present stretch', async () => {

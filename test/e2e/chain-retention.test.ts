@@ -2,10 +2,13 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it } from 'vitest';
+import { followLog } from '../../src/activities/archive/follow-log.js';
 import { applyChainRetention } from '../../src/activities/chain/apply-chain-retention.js';
 import { newId } from '../../src/domain/ids.js';
 import { policyRetentionPreviewSchema } from '../../src/domain/schemas/policy-retention.js';
 import { backupPrefix, slicePrefix } from '../../src/storage/layout.js';
+import { openDestination } from '../../src/storage/open-destination.js';
+import { claimDestination } from '../../src/storage/owner.js';
 import { createDestination } from '../../src/usecases/create-destination.js';
 import { previewPolicyRetention } from '../../src/usecases/preview-policy-retention.js';
 import { activityDeps } from '../support/activity-deps.js';
@@ -195,5 +198,26 @@ describe('retention of a chain', () => {
     await stack.catalog.prisma.destination.update(right);
     expect(await apply(chain)).toEqual({ deletedBackups: [old], deletedSlices: 28 });
     expect(await row()).toMatchObject({ deleteError: null });
+  });
+
+  it('leaves everything alone once another installation has taken the place over, and the log is followed into it no more', async () => {
+    const chain = await makeChain();
+    await addLog(chain, 60, 0);
+    const old = await addBackup(chain, 'full', 55);
+    await addBackup(chain, 'full', 30);
+    await addBackup(chain, 'full', 5);
+    const destination = openDestination(stack.store.config(chain.bucket));
+    const installationId = newId('installation');
+    const { signal } = new AbortController();
+    await claimDestination({ destination, installationId, takeover: true, signal });
+    destination.close();
+    const before = await storedKeys(stack, chain.bucket);
+    expect(await apply(chain)).toEqual({ deletedBackups: [], deletedSlices: 0 });
+    const code = 'destination_owned_by_other';
+    const row = await stack.catalog.prisma.backup.findUniqueOrThrow({ where: { id: old } });
+    expect(row).toMatchObject({ deletedAt: null, deleteError: { code } });
+    const following = new MockActivityEnvironment().run(followLog(activityDeps(stack)), { chainId: chain.chainId });
+    await expect(following).rejects.toMatchObject({ type: code, message: expect.stringContaining(installationId) });
+    expect(await storedKeys(stack, chain.bucket)).toEqual(before);
   });
 });

@@ -105,6 +105,13 @@ const fieldsOf = ({ body }: Answer) => body.errors?.map((error: { field: string 
 const workflowStatus = async (workflowId: string) =>
   (await api.temporal.client.workflow.getHandle(workflowId).describe()).status.name;
 
+/** The signals that the entity of a chain was sent. */
+async function signalsOf(policyId: string, serverId: string) {
+  const handle = api.temporal.client.workflow.getHandle(`chain/${policyId}/${serverId}`);
+  const { events } = await handle.fetchHistory();
+  return events?.map((event) => event.workflowExecutionSignaledEventAttributes?.signalName) ?? [];
+}
+
 describe('policies', () => {
   it('are made with defaults, a key, and the check that makes them active on its way', async () => {
     const { status, body } = await api.call('POST', '/v1/policies', { body: policyInput() });
@@ -321,6 +328,31 @@ describe('attachments', () => {
   });
 });
 
+describe('retention on demand', () => {
+  it('answers what goes, has the entity of each attached server apply it, and is written down', async () => {
+    const id = await makePolicy({ pitr: false, retention: { fulls: 1 } });
+    const databaseId = await makeDatabase();
+    await attach(id, databaseId);
+    const chain = await makeChain(id, databaseId);
+    const hoursAgo = (hours: number) => new Date(Date.now() - hours * 3_600_000);
+    const old = await makeBackup(chain, id, databaseId, { takenAt: hoursAgo(48) });
+    await makeBackup(chain, id, databaseId, { takenAt: hoursAgo(24) });
+    const answer = await api.call('POST', `/v1/policies/${id}/apply-retention`);
+    expect(answer.status).toBe(202);
+    const preview = await api.call('GET', `/v1/policies/${id}/retention-preview`);
+    expect(answer.body.chains[0].keeps).toEqual(preview.body.chains[0].keeps);
+    expect(answer.body.chains[0].removes).toMatchObject([{ backupId: old, because: 'there are 1 newer fulls' }]);
+    expect(await signalsOf(id, chain.serverId)).toContain('retain');
+    const audit = await api.catalog.prisma.auditEvent.findFirst({
+      where: { objectId: id, action: 'policy.retention_requested' },
+    });
+    expect(audit?.details).toEqual({ backups: [old] });
+    const user = await api.createUser();
+    const denied = await api.call('POST', `/v1/policies/${id}/apply-retention`, { token: user.token });
+    expect(codeOf(denied)).toEqual([404, 'not_found']);
+  });
+});
+
 describe('backups of a server', () => {
   it('need an attachment, take turns, and show in the list of every attached database', async () => {
     const id = await makePolicy();
@@ -366,12 +398,24 @@ describe('backups of a server', () => {
     const first = await makeBackup(chain, id, databaseId, { kind: 'incremental', parentId: full });
     const second = await makeBackup(chain, id, databaseId, { kind: 'incremental', parentId: first });
     const other = await makeBackup(chain, id, databaseId);
+    // While something is being built on it nothing goes: it would be completed and not restorable.
+    const building = await makeBackup(chain, id, databaseId, {
+      kind: 'incremental',
+      parentId: second,
+      status: 'in_progress',
+    });
+    const early = await api.call('DELETE', `/v1/backups/${full}`);
+    expect([...codeOf(early), early.body.references]).toEqual([409, 'run_in_progress', [building]]);
+    expect((await api.call('GET', `/v1/backups/${second}`)).body.deleteRequestedAt).toBeNull();
+    await api.catalog.prisma.backup.update({ where: { id: building }, data: { status: 'failed' } });
     const { status, body } = await api.call('DELETE', `/v1/backups/${full}`);
     expect([status, body.removes]).toEqual([202, [second, first]]);
     const rows = await api.catalog.prisma.backup.findMany({ where: { chainId: chain.chainId } });
     const leaving = rows.filter((row) => row.deleteRequestedAt !== null).map((row) => row.id);
     expect(leaving.sort()).toEqual([full, first, second].sort());
     expect((await api.call('GET', `/v1/backups/${other}`)).body.deleteRequestedAt).toBeNull();
+    // The log that only they needed goes at once, not when it is old.
+    expect(await signalsOf(id, chain.serverId)).toContain('retain');
   });
 });
 

@@ -102,8 +102,8 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
     });
 
     await source.query('insert into entry select generate_series(101, 200)', database.name);
-    const asked = await api.post<BackupResource>('/v1/backups', { databaseId: database.id, kind: 'incremental' });
-    const incremental = await api.untilSettled<BackupResource>(`/v1/backups/${asked.id}`);
+    const requested = await api.post<BackupResource>('/v1/backups', { databaseId: database.id, kind: 'incremental' });
+    const incremental = await api.untilSettled<BackupResource>(`/v1/backups/${requested.id}`);
     expect(incremental).toMatchObject({ status: 'completed', kind: 'incremental', fellBack: null, error: null });
     expect(incremental.parentId).toBe(fulls.items[0]?.id);
 
@@ -140,6 +140,19 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
       { code: 'tablespaces_missing', message: expect.stringContaining('passing') },
     ]);
 
+    // Over the original: what is there now is kept, and a full of what is put there is asked for.
+    const over = await service.restore({
+      source: { kind: 'pitr', databaseId: database.id, time },
+      target: { kind: 'original' },
+      ...{ overwrite: true, confirmOverwrite: true },
+    });
+    expect(over).toMatchObject({ status: 'completed', error: null, proof: 'transport' });
+    expect(await source.query('select count(*)::int as n from entry', database.name)).toEqual([{ n: 300 }]);
+    const kept = `select datname from pg_database where datname = '${over.previousName}'`;
+    expect(await source.query(kept)).toHaveLength(1);
+    const { items: asked } = await api.get<Page<BackupResource>>(`/v1/backups?policyId=${id}&kind=full`);
+    expect(asked).toMatchObject([{ trigger: 'schedule', databaseId: database.id }, {}]);
+
     for (const leaving of [neighbour, database]) {
       await api.delete(`/v1/policies/${id}/attachments/${leaving.id}`);
       await eventually(
@@ -155,8 +168,9 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
     const server = await api.get<ServerResource>(`/v1/servers/${attached.serverId}`);
     expect(server.cleanupPending).toEqual([]);
     // Everything stored stays, and can still be restored.
-    const kept = await api.get<Page<BackupResource>>(`/v1/backups?databaseId=${database.id}&status=completed`);
-    expect(kept.items.map((one) => one.kind).sort()).toEqual(['full', 'incremental']);
+    const stored = await api.get<Page<BackupResource>>(`/v1/backups?databaseId=${database.id}&status=completed`);
+    const ids = stored.items.map((one) => one.id);
+    expect(ids).toEqual(expect.arrayContaining([incremental.id, fulls.items[0]?.id]));
     expect((await api.get<RecoveryWindowResource>(`/v1/databases/${database.id}/recovery-window`)).to).not.toBeNull();
   }, 900_000);
 });

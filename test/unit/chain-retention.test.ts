@@ -204,7 +204,8 @@ describe('retention of the log', () => {
     const backups = [full('a', 10), full('b', 20)];
     const stored = slices(0, 30);
     const silent = { pitr: true, present: { epoch: 0, coveredTo: time(30) } };
-    expect(decide({ ...silent, backups, slices: stored, hour: 500 }).deleteSlices).toHaveLength(5);
+    // Nothing but what comes before the file in which the first full begins.
+    expect(decide({ ...silent, backups, slices: stored, hour: 500 }).deleteSlices).toHaveLength(8);
     expect(decide({ ...silent, backups, slices: stored, hour: 500 }).promisedFrom).toBe(time(6));
   });
 
@@ -223,7 +224,12 @@ describe('retention of the log', () => {
     const one = { ...rules, fulls: 1 };
     const now = decide({ pitr: true, present, rules: one, backups, slices: stored, hour: 100 });
     expect(now.deleteBackups).toEqual(['a']);
-    expect(Math.max(...hoursOf(now.deleteSlices))).toBe(55);
+    const [before, after] = [0, 1].map((epoch) =>
+      hoursOf(now.deleteSlices.filter((id) => id.startsWith(`slice-${epoch}`))),
+    );
+    expect(Math.max(...(before ?? []))).toBe(55);
+    // Of no use before the full that begins the new stretch.
+    expect(after).toEqual([82, 83]);
     const later = decide({
       pitr: true,
       present: { epoch: 1, coveredTo: time(105) },
@@ -234,6 +240,24 @@ describe('retention of the log', () => {
     });
     expect(later.deleteBackups).toEqual(['b', 'a']);
     expect(later.deleteSlices.filter((id) => id.startsWith('slice-0'))).toHaveLength(80);
+  });
+
+  it('takes the log that only a deleted full needed, whatever its age, and keeps that of a full which stays or is on its way', () => {
+    const present = { epoch: 1, coveredTo: time(30) };
+    const stored = [...slices(0, 10), ...slices(0, 30, 1)];
+    const goes = (backups: readonly ChainBackup[], more: object = {}) =>
+      decide({ hour: 30, backups, slices: stored, present, pitr: true, rules: { ...rules, pitrHours: 48 }, ...more })
+        .deleteSlices;
+    const [old, first, second] = [full('old', 2), full('first', 3, 1), full('second', 22, 1)];
+    expect(goes([old, first, second])).toEqual([]);
+    // The full of the epoch before was deleted: nothing of it can be recovered any more.
+    expect(goes([first, second])).toEqual(slices(0, 10).map(({ id }) => id));
+    // The first of two: the log begins with the file in which the second begins.
+    expect(goes([old, second])).toEqual(slices(0, 20, 1).map(({ id }) => id));
+    expect(goes([old, { ...first, damaged: true }, second])).toEqual([]);
+    expect(goes([old])).toEqual([]);
+    const pins = { backupIds: [], logs: [{ epoch: 0, fromSeq: 3, toSeq: 4 }] };
+    expect(goes([first, second], { pins })).toHaveLength(8);
   });
 
   it('keeps the log that a restore reads', () => {

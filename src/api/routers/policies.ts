@@ -8,6 +8,7 @@ import {
   updatePolicySchema,
 } from '../../domain/schemas/policies.js';
 import { policyRetentionPreviewSchema } from '../../domain/schemas/policy-retention.js';
+import { applyPolicyRetention } from '../../usecases/apply-policy-retention.js';
 import { checkPolicy } from '../../usecases/check-policy.js';
 import { createPolicy } from '../../usecases/create-policy.js';
 import { deletePolicy } from '../../usecases/delete-policy.js';
@@ -158,6 +159,20 @@ export const policyRoutes: Route[] = [
     status: 200,
     answer: policyRetentionPreviewSchema,
     handle: ({ context, principal, params }) => previewPolicyRetention(context, principal, { policyId: idOf(params) }),
+  }),
+  defineRoute({
+    method: 'post',
+    path: '/v1/policies/{id}/apply-retention',
+    operationId: 'applyPolicyRetention',
+    tag,
+    summary: 'Remove now what retention no longer keeps',
+    description:
+      'As every day, without waiting for it. Answers what goes; `retention-preview` is empty once it is gone, or says what is in the way.',
+    scope: 'operate',
+    params: { id: 'policy' },
+    status: 202,
+    answer: policyRetentionPreviewSchema,
+    handle: ({ context, principal, params }) => applyPolicyRetention(context, principal, { policyId: idOf(params) }),
   }),
   defineRoute({
     method: 'post',

@@ -1,9 +1,11 @@
+import { TidemarkError } from '../../domain/errors.js';
 import type { ServerIdentity } from '../../domain/positions.js';
 import type { BackupStatus } from '../../domain/statuses.js';
 import { isActive } from '../../domain/statuses.js';
-import type { Catalog } from '../client.js';
+import type { Catalog, CatalogQueries } from '../client.js';
 import { chainNextKey, chainRunKey } from './claim-chain.js';
 import { settlePitr } from './present-full.js';
+import { isSwapping } from './restored-into.js';
 import { noJson, toJson } from './run-json.js';
 
 /** What the entity of a chain and the attempts of its backups read and note. */
@@ -37,6 +39,8 @@ export async function takeNextChainRun(catalog: Catalog, chainId: string): Promi
     }
     const run = own ?? waiting;
     if (run === null) return { state: 'idle', alive: chain.attachments.length > 0 };
+    // What has begun goes on. What has not stays where it stands: the reconcile loop asks for it again once the swap is over.
+    if (run.status === 'pending' && (await isSwapping(tx, chainId))) return { state: 'idle', alive: true };
     return {
       state: 'run',
       run: {
@@ -88,18 +92,44 @@ export type ChainFacts = {
   readonly sourceDatabaseId?: string | null;
 };
 
-/** Notes what an attempt has decided, before it acts on it: retention leaves alone what stands here. False when it is fenced. */
+/**
+ * Notes what an attempt has decided, before it acts on it: retention leaves alone what stands here, and nobody deletes it. False when it is
+ * fenced. Throws `incremental_impossible` for a parent that somebody has just deleted.
+ */
 export async function noteChainFacts(
   catalog: Catalog,
   backupId: string,
   token: number,
   { fellBack, ...plain }: ChainFacts,
 ): Promise<boolean> {
-  const { count } = await catalog.prisma.backup.updateMany({
-    where: { id: backupId, fencingToken: token, status: 'in_progress' },
-    data: { ...plain, ...(fellBack === undefined ? {} : { fellBack: toJson(fellBack) }) },
+  return await catalog.prisma.$transaction(async (tx) => {
+    if (typeof plain.parentId === 'string') await assertStays(tx, plain.parentId);
+    const { count } = await tx.backup.updateMany({
+      where: { id: backupId, fencingToken: token, status: 'in_progress' },
+      data: { ...plain, ...(fellBack === undefined ? {} : { fellBack: toJson(fellBack) }) },
+    });
+    return count === 1;
   });
-  return count === 1;
+}
+
+/** Under the row's lock, which a deletion takes too: of the two one sees the other. */
+async function assertStays(tx: CatalogQueries, id: string): Promise<void> {
+  const [row] = await tx.$queryRaw<{ deleteRequestedAt: Date | null }[]>`
+    select "deleteRequestedAt" from "Backup" where id = ${id} for update`;
+  if (row !== undefined && row.deleteRequestedAt === null) return;
+  throw new TidemarkError(
+    'incremental_impossible',
+    `An incremental backup is not possible: its parent ${id} was deleted.`,
+  );
+}
+
+/** Runs under way that are built on one of these. */
+export async function findBuiltOn(tx: CatalogQueries, ids: readonly string[]): Promise<string[]> {
+  const rows = await tx.backup.findMany({
+    where: { status: 'in_progress', parentId: { in: [...ids] } },
+    select: { id: true },
+  });
+  return rows.map(({ id }) => id);
 }
 
 /** From which database's connection the newest completed backup before this one was read. Null: there is none. */

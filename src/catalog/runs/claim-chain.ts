@@ -20,6 +20,8 @@ export type ClaimChainRun = {
       readonly trigger: 'schedule';
       /** The same time asked again gives the same row. */
       readonly scheduledFor: Date;
+      /** A run that is under way began before the reason for this one: a full waits behind a full too. */
+      readonly anew?: boolean;
       /** A reason known to the caller why it must not run: the row is `skipped` and says so. */
       readonly refused?: { readonly code: string; readonly message: string };
     }
@@ -139,7 +141,8 @@ async function findPlace(
   if (input.trigger === 'schedule' && input.kind === 'full' && running !== null && waiting === null) {
     // A full that began before a gap opens no window after it: the one that the gap asks for is no duplicate.
     const isOfOldEpoch = running.status === 'in_progress' && running.epoch !== chain.archiveEpoch;
-    if (running.kind === 'incremental' || isOfOldEpoch) return { activeKey: chainNextKey(chain.id) };
+    const isBefore = input.anew === true && running.status === 'in_progress';
+    if (running.kind === 'incremental' || isOfOldEpoch || isBefore) return { activeKey: chainNextKey(chain.id) };
   }
   const inTheWay = running ?? waiting;
   const reason = `The ${inTheWay?.kind} ${inTheWay?.id} of this server is ${inTheWay?.status.replace('_', ' ')}.`;

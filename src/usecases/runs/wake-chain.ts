@@ -1,6 +1,6 @@
 import { findChainsOfDatabase } from '../../catalog/chains.js';
 import type { ArchiveInput, ChainInput, ChainLabels } from '../../workflows/messages.js';
-import { wakeSignal, workflowTypes } from '../../workflows/messages.js';
+import { retainSignal, wakeSignal, workflowTypes } from '../../workflows/messages.js';
 import { archiveWorkflowId, chainWorkflowId, priorities, taskQueues } from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
 import { searchAttributesOf } from './search-attributes.js';
@@ -22,14 +22,22 @@ export function chainLabels(chain: Pick<ChainAddress, 'policy' | 'server'>): Cha
 
 /** Tells the chain entity that the catalog has something new, and starts it when it does not run. */
 export async function wakeChain(context: UsecaseContext, chain: ChainAddress): Promise<void> {
+  await wake(context, chain, entityOf(chain));
+}
+
+/** Has the chain entity apply retention as soon as no run of its server is under way. */
+export async function askForRetention(context: UsecaseContext, chain: ChainAddress): Promise<void> {
+  await wake(context, chain, { ...entityOf(chain), signal: retainSignal });
+}
+
+function entityOf(chain: ChainAddress) {
   const labels = chainLabels(chain);
-  const input: ChainInput = { chainId: chain.id, labels };
-  await wake(context, chain, {
+  return {
     type: workflowTypes.chain,
     workflowId: chainWorkflowId(chain.policyId, chain.serverId),
-    input,
+    input: { chainId: chain.id, labels } satisfies ChainInput,
     summary: `Backups of ${labels.serverName} (policy ${labels.policyName})`,
-  });
+  };
 }
 
 /** As `wakeChain`, of the entity that follows the log. */
@@ -60,14 +68,14 @@ export async function wakeArchivesOf(
 async function wake(
   context: UsecaseContext,
   chain: ChainAddress,
-  entity: { type: string; workflowId: string; input: ChainInput; summary: string },
+  entity: { type: string; workflowId: string; input: ChainInput; summary: string; signal?: string },
 ): Promise<void> {
   await context.temporal.withDeadline(Date.now() + 5_000, () =>
     context.temporal.workflow.signalWithStart(entity.type, {
       workflowId: entity.workflowId,
       taskQueue: taskQueues.control,
       args: [entity.input],
-      signal: wakeSignal,
+      signal: entity.signal ?? wakeSignal,
       signalArgs: [],
       priority: { priorityKey: priorities.scheduled },
       staticSummary: entity.summary,

@@ -44,11 +44,11 @@ export function cronLinesOf(schedule: ChainSchedule, kind: ChainScheduleKind): s
   }
 }
 
-/** For how long a missed run is made up (milliseconds): one run after an outage, not one per missed time. */
-export function catchupOf(schedule: ChainSchedule, kind: ChainScheduleKind): number {
-  const hours =
-    kind === 'incremental' && schedule.incremental !== 'none' ? Number.parseInt(schedule.incremental, 10) : 24;
-  return hours * 3_600_000;
+/** For how long a missed run is made up (milliseconds): as long as until the next one, so that an outage is followed by one run. */
+export function catchupOf({ full, incremental }: ChainSchedule, kind: ChainScheduleKind): number {
+  const betweenFulls = full.frequency === 'weekly' ? 7 * 24 : 24;
+  const hours = { full: betweenFulls, incremental: Number.parseInt(incremental, 10) || 24, retention: 24 };
+  return hours[kind] * 3_600_000;
 }
 
 function readTime(time: string): [number, number] {

@@ -36,6 +36,8 @@ export type RecoveryPlan = {
 
 export type PlanInput = {
   readonly backups: readonly ChainBackup[];
+  /** Of the window too, but of no use for the point. */
+  readonly leftOut?: readonly ChainBackup[];
   /** Live slices that nothing replaces, in order of epoch and number. */
   readonly slices: readonly PlanSlice[];
   /** The archive's present epoch and what it covers, which on an idle source is later than its last slice. */
@@ -84,7 +86,7 @@ export function planPoint(input: PlanInput, target: RecoveryTarget): RecoveryPla
   if (chosen === null) {
     throw new TidemarkError(
       'outside_window',
-      `${pointText(target)} lies outside the recovery window: ${windowText(computeWindow(input.backups, runs))}.`,
+      `${pointText(target)} lies outside the recovery window: ${windowText(computeWindow([...input.backups, ...(input.leftOut ?? [])], runs))}.`,
     );
   }
   const { base, run } = chosen;

@@ -444,6 +444,10 @@ describe('points in time', () => {
     for (const wrong of [{ time: at(2).toISOString(), position: '0/1' }, { before: true }, { time: 'yesterday' }]) {
       expect(codeOf(await restore(wrong))).toEqual([400, 'invalid_request']);
     }
+    // Another engine's position: said at once, and what this one's look like.
+    const foreign = await restore({ position: '0-1-25' });
+    expect([...codeOf(foreign), fieldsOf(foreign)]).toEqual([400, 'invalid_request', ['/source/position']]);
+    expect(foreign.body.detail).toContain('16/B374D848');
     const latest = await restore({});
     expect([latest.status, latest.body.backupId, latest.body.databaseId, latest.body.policyId]).toEqual([
       202,

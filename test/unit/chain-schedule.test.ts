@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ChainSchedule, IncrementalStep } from '../../src/domain/chain-schedule.js';
-import { cronLinesOf } from '../../src/domain/chain-schedule.js';
+import { catchupOf, cronLinesOf } from '../../src/domain/chain-schedule.js';
 import { nextChainRuns } from '../../src/usecases/schedules/chain-schedules.js';
 import { toStoredSchedule } from '../../src/usecases/shared/policy-schedule.js';
 
@@ -66,6 +66,15 @@ describe('the schedules of a chain', () => {
   it('clean up half an hour after the full, also over midnight', () => {
     expect(cronLinesOf(daily('02:10'), 'retention')).toEqual(['40 2 * * *']);
     expect(cronLinesOf(daily('23:45'), 'retention')).toEqual(['15 0 * * *']);
+  });
+
+  it('make up for what was missed until the next one is due, a weekly full for a week', () => {
+    const hours = (schedule: ChainSchedule, kind: 'full' | 'incremental' | 'retention') =>
+      catchupOf(schedule, kind) / 3_600_000;
+    expect(hours(daily('02:30', '4h'), 'full')).toBe(24);
+    expect(hours(weekly('02:30', 0, '4h'), 'full')).toBe(168);
+    expect(hours(weekly('02:30', 0, '4h'), 'incremental')).toBe(4);
+    expect(hours(weekly('02:30', 0), 'retention')).toBe(24);
   });
 
   it('know a day by its name and by its number', () => {

@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { compareLogPositions } from '../../src/domain/compare-positions.js';
 import type { PlanInput, PlanSlice } from '../../src/domain/recovery-plan.js';
 import { groupRuns, planBackup, planPoint } from '../../src/domain/recovery-plan.js';
+import { positionFault } from '../../src/domain/recovery-target.js';
 import type { ChainBackup } from '../../src/domain/recovery-window.js';
 import { computeWindow } from '../../src/domain/recovery-window.js';
+import { leaveOutLater } from '../../src/recovery/leave-out-later.js';
 
 /** Minute `n` of an hour as a time, and as a place in the log: 0x100 bytes are written per minute, a file is 0x400. */
 const time = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, 0) + minute * 60_000).toISOString();
@@ -159,6 +161,20 @@ describe('the plan of a recovery', () => {
     const plan = planPoint(input, { kind: 'position', position: lsn(5.5).lsn, before: false });
     expect(plan).toMatchObject({ backupIds: ['a'], log: { toSeq: 7 } });
     expect(() => planPoint(input, { kind: 'position', position: lsn(25).lsn, before: false })).toThrow('outside');
+  });
+
+  it('refuses a GTID that the oldest backup holds, naming the window, and what is no position of the engine', () => {
+    const held = [{ ...full('a', 1), endPosition: { file: 'b.1', filePosition: '10', gtidSet: '0-1-5' } }];
+    const to = (position: string) => {
+      const target = { kind: 'position', position, before: false } as const;
+      return planPoint(leaveOutLater({ backups: held, slices: [], present: null }, 'mariadb', target), target);
+    };
+    expect(() => to('0-1-3')).toThrow(`The position 0-1-3 lies outside the recovery window: ${time(1)}.`);
+    expect(() => to('nonsense')).toThrow('must be the GTID of one transaction, such as 0-1-25');
+    const gtid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
+    expect(['16/B374D848', '0-1-25'].map((text) => positionFault('postgresql', text) === null)).toEqual([true, false]);
+    const mysql = [`${gtid}:23`, `${gtid}:tag:23`, '0/1'];
+    expect(mysql.map((text) => positionFault('mysql', text) === null)).toEqual([true, true, false]);
   });
 
   it('refuses an LSN that lies on two timelines, naming both, and finds one that lies on one', () => {

@@ -1,12 +1,14 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { noteOnRestore } from '../../catalog/runs/note-on-restore.js';
+import { recoveryWindow } from '../../catalog/runs/recovery-window.js';
 import type { RestoreRun } from '../../catalog/runs/restore-run.js';
 import { readRestoreRun, writeRestoreFacts } from '../../catalog/runs/restore-run.js';
 import { findSlicesInRange } from '../../catalog/runs/slices.js';
 import type { EngineKind } from '../../domain/engine-kinds.js';
-import { TidemarkError } from '../../domain/errors.js';
+import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
 import type { RecoveryPlan } from '../../domain/recovery-plan.js';
+import { windowText } from '../../domain/recovery-window.js';
 import type { RestoreNote } from '../../domain/schemas/restores.js';
 import { restoreNotesSchema } from '../../domain/schemas/restores.js';
 import type { RecoverOptions, Sandbox } from '../../engines/chain-engine.js';
@@ -57,7 +59,7 @@ export function recoverIntoStaging(deps: ActivityDeps): Activities['recoverIntoS
         } catch (error) {
           step.signal.throwIfAborted();
           const note = await noteDamage(deps, run, requireChain(run), plan, error);
-          if (note === null || pointOf(run) === null) throw error;
+          if (note === null || pointOf(run) === null) throw await nameWindow(deps, requireChain(run), error);
           passedOver.push(note);
           const other = await planAroundDamage(deps, step, run, token, passedOver);
           await requireSandboxSpace(deps, requireChain(run), other);
@@ -65,6 +67,14 @@ export function recoverIntoStaging(deps: ActivityDeps): Activities['recoverIntoS
         }
       }
     });
+}
+
+/** A point of which only the log itself could tell that it lies outside is refused as any other: with the window named. */
+async function nameWindow({ catalog }: ActivityDeps, chainId: string, error: unknown): Promise<unknown> {
+  if (!isTidemarkError(error) || error.code !== 'outside_window') return error;
+  const window = windowText(await recoveryWindow(catalog, { chainId }));
+  const message = `${error.message} The recovery window: ${window}.`;
+  return new TidemarkError('outside_window', message, error.details, { cause: error });
 }
 
 /** What was passed over when the recovery was prepared, or by an earlier try. */

@@ -1,7 +1,9 @@
 import type { BackupRow } from '../../catalog/backups.js';
 import { findBackup } from '../../catalog/backups.js';
 import { findCompletedOfChain } from '../../catalog/chains.js';
+import type { EngineKind } from '../../domain/engine-kinds.js';
 import { TidemarkError } from '../../domain/errors.js';
+import { positionFault } from '../../domain/recovery-target.js';
 import type { RecoveryWindow } from '../../domain/recovery-window.js';
 import { windowText } from '../../domain/recovery-window.js';
 import type { RestoreSource } from '../../domain/schemas/restores.js';
@@ -70,6 +72,8 @@ const maySee = (principal: Principal, backup: BackupRow) =>
 
 async function ofPoint(context: UsecaseContext, principal: Principal, source: PointSource): Promise<ResolvedSource> {
   const database = await requireDatabase(context, principal, source.databaseId);
+  const fault = source.position === undefined ? null : positionFault(database.engine as EngineKind, source.position);
+  if (fault !== null) throw invalidField('/source/position', fault);
   const found = await findRecoverableChain(context, database.id);
   const point = source.time ?? source.position ?? 'latest';
   if (found === null || !covers(found.window, source)) {

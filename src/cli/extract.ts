@@ -5,6 +5,7 @@ import { isTidemarkError, TidemarkError } from '../domain/errors.js';
 import { enginesRoot } from '../platform/installed.js';
 import type { ExtractedFile } from '../storage/extract-backup.js';
 import { extractBackup } from '../storage/extract-backup.js';
+import { isDamage } from '../storage/is-damage.js';
 import type { FoundBackup } from '../storage/list-backups.js';
 import { listBackups } from '../storage/list-backups.js';
 import type { Manifest } from '../storage/manifest.js';
@@ -15,6 +16,7 @@ import type { DestinationOptions } from './extract-destination.js';
 import { parseDestination, withDestinationOptions } from './extract-destination.js';
 import { collectKeys, extractKeyOpener } from './extract-keys.js';
 import { extractPoint, parsePoint } from './extract-point.js';
+import { withOlder } from './name-older-backup.js';
 
 type Options = DestinationOptions & {
   backup?: string;
@@ -93,16 +95,20 @@ async function runExtract(options: Options): Promise<void> {
         object: options.backup,
       });
     }
-    const backup = await read(wanted);
-    const files = await extractBackup({
-      destination,
-      backup,
-      outDir: options.out ?? wanted.backupId,
-      overwrite: options.overwrite ?? false,
-      withFingerprint: options.fingerprint ?? false,
-      signal,
-    });
-    printFiles(backup.manifest, files, options.json ?? false);
+    try {
+      const backup = await read(wanted);
+      const files = await extractBackup({
+        destination,
+        backup,
+        outDir: options.out ?? wanted.backupId,
+        overwrite: options.overwrite ?? false,
+        withFingerprint: options.fingerprint ?? false,
+        signal,
+      });
+      printFiles(backup.manifest, files, options.json ?? false);
+    } catch (error) {
+      throw isDamage(error) ? await withOlder(error, { wanted, found, read, destination, signal }) : error;
+    }
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     destination.close();

@@ -1,11 +1,15 @@
 /** A damaged full is no end of recovery: the next older one and more of the log reach the same point, and it is said. */
-import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, expect, test, vi } from 'vitest';
 import { recoveryWindow } from '../../src/catalog/runs/recovery-window.js';
+import { extractPoint } from '../../src/cli/extract-point.js';
+import { loadConfig } from '../../src/config.js';
 import { planPoint } from '../../src/domain/recovery-plan.js';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
 import { masterKeyOpener } from '../../src/keys/key-opener.js';
+import { enginesRoot } from '../../src/platform/installed.js';
 import { readStoredChain } from '../../src/recovery/read-store.js';
 import { backupPrefix, manifestKey } from '../../src/storage/layout.js';
 import { openDestination } from '../../src/storage/open-destination.js';
@@ -64,6 +68,45 @@ describeEngine('pg17', 'a recovery past a damaged full', () => {
     writeFileSync(pathOf(key), content);
   }
 
+  /** `tidemark extract --time`, which finds the damage while it reads, says so and goes the other way too. */
+  async function expectExtracted(damaged: string, time: string): Promise<void> {
+    const root = mkdtempSync(join(tmpdir(), 'tm-extracted-'));
+    const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const destination = openDestination(stack.store.config(server.bucket));
+    const openKey = masterKeyOpener(stack.context.masterKey);
+    const [serverId, outDir] = [server.serverId, join(root, 'out')];
+    const extract = () =>
+      extractPoint(
+        { destination, openKey, signal: AbortSignal.timeout(120_000) },
+        {
+          ...{ serverId, policyId: null, outDir, toolRoots: [enginesRoot(loadConfig().install)] },
+          target: { kind: 'time', time, before: false },
+        },
+      );
+    try {
+      expect(await extract()).toContain(time);
+      expect(said.mock.calls.map(([text]) => String(text))).toContainEqual(
+        expect.stringMatching(`^passed over, because it is damaged: .*${damaged}`),
+      );
+      // The label of a backup is its name.
+      expect(readFileSync(join(outDir, 'data/backup_label'), 'utf8')).toContain(oldest);
+      rmSync(outDir, { recursive: true });
+      const first = (await server.slices(0))[0]?.objectKey ?? '';
+      flipByte(first);
+      await expect(extract()).rejects.toMatchObject({
+        code: 'backup_not_restorable',
+        message: expect.stringContaining(damaged),
+      });
+      expect(said.mock.calls.at(-1)?.[0]).toContain(first);
+      expect(existsSync(outDir)).toBe(false);
+      flipByte(first);
+    } finally {
+      said.mockRestore();
+      destination.close();
+      rmSync(root, { recursive: true, force: true });
+    }
+  }
+
   test('goes on from the older one when damage is found while it is read, or when its manifest is gone, and says so', async () => {
     await write(1);
     const changed = (await server.takeBackup('full')).id;
@@ -94,6 +137,7 @@ describeEngine('pg17', 'a recovery past a damaged full', () => {
     const { prisma } = stack.catalog;
     const row = await prisma.restore.findUniqueOrThrow({ where: { id: second.row.id } });
     expect(presentRestore(row as never)).toMatchObject({ firstRefused: null, notes });
+    await expectExtracted(changed, point);
     // Without the catalog the same: what cannot be read is told and left out.
     truncateSync(pathOf(await largestOf(changed)), 100);
     const destination = openDestination(stack.store.config(server.bucket));

@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -129,10 +130,17 @@ describe('tidemark extract', () => {
     expect((await extract(...args)).code).toBe(0);
   });
 
-  it('names a damaged object and leaves no file', async () => {
+  it('names a damaged object and the next older backup that is whole, and leaves no file', async () => {
     const damaged = mkdtempSync(join(root, 'd-'));
     const destination = openDestination({ type: 'directory', path: damaged, prefix: '' }, { directoryRoots: [root] });
-    const victim = await storeBackup({ destination, master });
+    const older = await storeBackup({ destination, master });
+    const { databaseId } = older;
+    const headless = await storeBackup({ destination, master, databaseId });
+    truncateSync(join(damaged, headless.artifact.objects[0]!.key), 10);
+    const victim = await storeBackup({ destination, master, databaseId });
+    // Later, and of another database: neither is what was asked for, only earlier.
+    await storeBackup({ destination, master, databaseId });
+    await storeBackup({ destination, master });
     const key = victim.artifact.objects[2]!.key;
     const bytes = readFileSync(join(damaged, key));
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
@@ -148,8 +156,14 @@ describe('tidemark extract', () => {
       '--out',
       out,
     );
-    expect(result).toMatchObject({ code: 1, err: expect.stringContaining(key) });
+    expect(result).toMatchObject({ code: 1, out: '', err: expect.stringContaining(key) });
+    expect(result.err).toContain(`--backup ${older.backupId}`);
     expect(readdirSync(out)).toEqual([]);
+    const askForHeadless = () =>
+      extract('--from', damaged, '--master-key', masterFile, '--backup', headless.backupId, '--out', newFolder());
+    expect((await askForHeadless()).err).toContain(`--backup ${older.backupId}`);
+    truncateSync(join(damaged, older.artifact.objects[0]!.key), 10);
+    expect(await askForHeadless()).toMatchObject({ code: 1, err: expect.stringContaining('There is no older one') });
   });
 
   it('reads from an S3 store with credentials from a file, and shows none of them', async () => {

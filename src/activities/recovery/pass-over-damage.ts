@@ -2,11 +2,10 @@ import { noteBackupDamage, noteSliceDamage } from '../../catalog/runs/note-damag
 import { noteEvent } from '../../catalog/runs/note-event.js';
 import { settlePitr } from '../../catalog/runs/present-full.js';
 import type { RestoreRun } from '../../catalog/runs/restore-run.js';
-import { TidemarkError } from '../../domain/errors.js';
 import type { RecoveryPlan } from '../../domain/recovery-plan.js';
 import type { RestoreNote } from '../../domain/schemas/restores.js';
+import { damagedBackup } from '../../recovery/pass-over.js';
 import { isDamage } from '../../storage/is-damage.js';
-import { parseBackupKey } from '../../storage/layout.js';
 import { readManifest } from '../../storage/read-manifest.js';
 import { verifySizes } from '../../storage/verify-artifact.js';
 import type { ActivityDeps } from '../deps.js';
@@ -52,25 +51,12 @@ export async function noteDamage(
     await settlePitr(deps.catalog, chainId, `The stored log has a hole. ${message}`);
     return null;
   }
-  const only = plan.backupIds.length === 1 ? plan.backupIds[0] : undefined;
-  const backupId = parseBackupKey(key)?.backupId ?? only;
-  if (backupId === undefined || !plan.backupIds.includes(backupId)) return null;
+  const backupId = damagedBackup(error, plan.backupIds);
+  if (backupId === null) return null;
   await noteBackupDamage(deps.catalog, backupId, { code, message });
   await tell(deps, run, { what: `the backup ${backupId}`, id: backupId, why: message, backupId });
   await settlePitr(deps.catalog, chainId, `The backup ${backupId} is damaged. ${message}`);
   return { code: 'backup_damaged', message: `The backup ${backupId} is damaged and was passed over. ${message}` };
-}
-
-/** A point that only a damaged backup reached. */
-export function noOtherWay(error: unknown, passedOver: readonly RestoreNote[]): unknown {
-  const first = passedOver[0];
-  if (first === undefined || !(error instanceof TidemarkError) || error.code !== 'outside_window') return error;
-  return new TidemarkError(
-    'backup_not_restorable',
-    `${first.message} Without it the point cannot be reached: ${error.message}`,
-    error.details,
-    { cause: error },
-  );
 }
 
 async function tell(

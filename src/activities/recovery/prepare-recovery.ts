@@ -12,11 +12,12 @@ import type { RecoveryTarget } from '../../domain/recovery-target.js';
 import type { RestoreNote } from '../../domain/schemas/restores.js';
 import { assertNotOriginal, assertSpace, decideWay, estimateSpace } from '../../recovery/decide-way.js';
 import { leaveOutLater } from '../../recovery/leave-out-later.js';
+import { noOtherWay } from '../../recovery/pass-over.js';
 import type { RestorePreparation } from '../../workflows/activity-types.js';
 import type { ActivityDeps } from '../deps.js';
 import { withTarget } from '../open-restore.js';
 import type { Step } from '../run-step.js';
-import { inspectBackups, noOtherWay, noteDamage } from './pass-over-damage.js';
+import { inspectBackups, noteDamage } from './pass-over-damage.js';
 
 /** What a server makes beside the data itself: its log, temporary files. */
 const MARGIN = 512 * 1024 * 1024;

@@ -10,7 +10,7 @@ import { loadConfig } from '../src/config.js';
 import type { EngineProduct } from '../src/platform/installed.js';
 import { engineProducts, engineRoot } from '../src/platform/installed.js';
 import { hold } from './soak/broken.js';
-import { soakChains } from './soak/chains/main.js';
+import { addUpChains, soakChains } from './soak/chains/main.js';
 import { describeRound, summarize, writeFigures } from './soak/report.js';
 import type { RoundResult } from './soak/round.js';
 import { actions, roundName, runRound } from './soak/round.js';
@@ -31,6 +31,8 @@ program
   .option('--only <product...>', 'as --engines')
   .option('--points <number>', 'with --chains: points for each server', '20')
   .option('--kills <number>', 'with --chains: kills for each server', '50')
+  .option('--save <file>', 'with --chains: keep what the run saw, to be added up with others')
+  .option('--add-up <file...>', 'with --chains: no run, but the figures of saved ones together')
   .option('--note <text>', 'stands in the figures: what else the machine did, for instance')
   .option('--no-figures', 'leave docs/soak.md as it is')
   .parse();
@@ -43,6 +45,8 @@ const options = program.opts<{
   points: string;
   kills: string;
   actions?: string[];
+  save?: string;
+  addUp?: string[];
   note?: string;
   figures: boolean;
 }>();
@@ -75,9 +79,10 @@ const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
 
 if (options.chains) {
-  const { note, figures } = options;
+  const { note, figures, save } = options;
+  if (options.addUp !== undefined) process.exit(addUpChains(options.addUp, { note, figures, say }) ? 0 : 1);
   const { signal } = stopping;
-  const held = await soakChains({ products, seed, minutes, points, kills, note, figures, signal, say });
+  const held = await soakChains({ products, seed, minutes, points, kills, note, figures, save, signal, say });
   process.exit(held ? 0 : 1);
 }
 

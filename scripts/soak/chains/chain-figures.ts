@@ -8,7 +8,8 @@ export type ChainSummary = {
   readonly results: ChainResults;
   readonly command: string;
   readonly commit: string;
-  readonly seed: number;
+  /** Of several runs added up: each of theirs. */
+  readonly seed: number | string;
   readonly points: number;
   readonly kills: number;
   readonly minutes: number;

@@ -66,6 +66,7 @@ export type AttachmentChanges = {
   pitrStatus?: PitrStatus;
   accepted?: readonly string[];
   forgetError?: boolean;
+  forgetPitrError?: boolean;
 };
 
 export async function changeAttachment(
@@ -73,13 +74,14 @@ export async function changeAttachment(
   id: string,
   changes: AttachmentChanges,
 ): Promise<AttachmentRow> {
-  const { accepted, forgetError, ...rest } = changes;
+  const { accepted, forgetError = false, forgetPitrError = forgetError, ...rest } = changes;
   return await queries.attachment.update({
     where: { id },
     data: {
       ...rest,
       ...(accepted === undefined ? {} : { accepted: [...accepted] }),
-      ...(forgetError === true ? { lastError: Prisma.DbNull, pitrError: Prisma.DbNull } : {}),
+      ...(forgetError ? { lastError: Prisma.DbNull } : {}),
+      ...(forgetPitrError ? { pitrError: Prisma.DbNull } : {}),
     },
     include,
   });
@@ -92,9 +94,19 @@ export async function findLiveAttachmentsOfPolicy(queries: CatalogQueries, polic
 
 /** Forgets the failures of every attachment of a policy. */
 export async function resetFailuresOfPolicy(queries: CatalogQueries, policyId: string): Promise<void> {
+  await resetFailuresOf(queries, { policyId });
+}
+
+/** None failed in a row. Why a database could not be attached is no failure of a run: it stands until that is tried again. */
+export async function resetFailuresOf(
+  queries: CatalogQueries,
+  of: { readonly policyId: string } | { readonly chainId: string },
+): Promise<void> {
+  const where = { ...of, activeKey: { not: null } };
+  await queries.attachment.updateMany({ where, data: { consecutiveFailures: 0 } });
   await queries.attachment.updateMany({
-    where: { policyId, activeKey: { not: null } },
-    data: { consecutiveFailures: 0, lastError: Prisma.DbNull },
+    where: { ...where, status: { not: 'error' } },
+    data: { lastError: Prisma.DbNull },
   });
 }
 

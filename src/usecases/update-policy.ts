@@ -90,8 +90,10 @@ async function assertMayMove(
 /** In the catalog: what each attachment is to become. Those still being set up learn it from the policy anyway. */
 async function switchPitr(tx: CatalogQueries, policy: PolicyRow): Promise<void> {
   if (!policy.pitr) await stopArchivesOfPolicy(tx, policy.id);
-  for (const { id } of policy.attachments) {
-    await changeAttachment(tx, id, { pitrStatus: policy.pitr ? 'configuring' : 'disabled' });
+  for (const { id, status } of policy.attachments) {
+    // One that could not be attached waits for a person, who attaches it again.
+    const pitrStatus = !policy.pitr ? 'disabled' : status === 'error' ? 'error' : 'configuring';
+    await changeAttachment(tx, id, { pitrStatus, forgetPitrError: true });
   }
 }
 

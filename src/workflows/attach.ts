@@ -64,7 +64,9 @@ async function protect(input: AttachInput, plan: AttachPlan, story: Story): Prom
 async function beginArchive(input: AttachInput, plan: AttachPlan, story: Story): Promise<void> {
   const { attachmentId } = input;
   try {
-    await activities.prepare.configurePitr({ attachmentId });
+    // A worker of an earlier build says nothing: it was always wanted.
+    const configured = (await activities.prepare.configurePitr({ attachmentId })) as { wanted: boolean } | undefined;
+    if (configured?.wanted === false) return story.tell('PITR is not wanted any more');
     await startOrWake('archive', plan, input.labels);
     const error = await activities.wait.awaitArchive({ chainId: plan.chainId });
     if (error === null) return story.tell('The log is archived');

@@ -62,7 +62,7 @@ export type DetachStart =
 export interface AttachmentActivities {
   inspectAttachment(input: { attachmentId: string }): Promise<AttachStart>;
   /** Lets the source keep its log, and wants it archived. */
-  configurePitr(input: { attachmentId: string }): Promise<void>;
+  configurePitr(input: { attachmentId: string }): Promise<{ wanted: boolean }>;
   /** Waits, within minutes, until the archive has come to cover something. Null: it has; else why not. */
   awaitArchive(input: { chainId: string }): Promise<RunError | null>;
   notePitrError(input: { attachmentId: string; error: RunError }): Promise<void>;

@@ -6,7 +6,7 @@ import { loadConfig } from '../../src/config.js';
 import { enginesRoot } from '../../src/platform/installed.js';
 import type { RunStack } from './run-stack.js';
 
-export function activityDeps({ context, home }: RunStack): ActivityDeps {
+export function activityDeps({ context, home }: Pick<RunStack, 'context' | 'home'>): ActivityDeps {
   return {
     catalog: context.catalog,
     masterKey: context.masterKey,

@@ -107,7 +107,7 @@ const usual: { [Name in keyof Activities]: readonly unknown[] } = {
   noteChainRun: [{ settled: true, completed: true }],
   applyChainRetention: [{ deletedBackups: [], deletedSlices: 0 }],
   inspectAttachment: [{ state: 'ready', chainId: 'chn_1', policyId: 'pol_1', serverId: 'srv_1', pitr: true }],
-  configurePitr: [undefined],
+  configurePitr: [{ wanted: true }],
   awaitArchive: [null],
   notePitrError: [undefined],
   claimInitialFull: [{ backupId: 'bkp_1' }],

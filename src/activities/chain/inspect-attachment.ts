@@ -2,6 +2,7 @@ import type { AttachRun } from '../../catalog/runs/attach-run.js';
 import {
   joinChain,
   notePitrError as note,
+  noteHeld,
   readAttachRun,
   recordFindings,
   requireAttachRun,
@@ -53,6 +54,7 @@ export function inspectAttachment(deps: ActivityDeps): Activities['inspectAttach
       }
       const serverId = await rememberServer(deps.catalog, readiness.server);
       const chainId = await joinChain(deps.catalog, { attachmentId, policyId: policy.id, serverId });
+      if (chainId === null) return { state: 'gone' };
       return { state: 'ready', chainId, policyId: policy.id, serverId, pitr: policy.pitr };
     });
 }
@@ -75,18 +77,23 @@ function refuseServer({ database, chain }: AttachRun, readiness: ServerReadiness
   );
 }
 
-/** Lets the source keep its log from now on, before the catalog says that it is wanted: the follower finds what it needs. */
+/**
+ * Lets the source keep its log from now on, before the catalog says that it is wanted: the follower finds what it needs. Not wanted: PITR was
+ * switched off, or the database let go, since the server was inspected.
+ */
 export function configurePitr(deps: ActivityDeps): Activities['configurePitr'] {
   return ({ attachmentId }) =>
     runStep(deps, 'configure-pitr', async (step) => {
       const row = await requireAttachRun(deps.catalog, attachmentId);
+      if (!row.policy.pitr) return { wanted: false };
+      await noteHeld(deps.catalog.prisma, row.chain.id);
       const engine = getChainEngine(row.database.engine as EngineKind);
       const connection = await connectionOf(deps, row.database);
       const setup = await engine.configureArchive(connection, engineContext(deps, step), { slot: row.chain.slotName });
       const before = (row.findings ?? []) as CheckFinding[];
       const fresh = setup.findings.filter(({ code }) => !before.some((one) => one.code === code));
       await recordFindings(deps.catalog, attachmentId, [...before, ...fresh]);
-      await wantArchive(deps.catalog, row.chain.id);
+      return { wanted: await wantArchive(deps.catalog, attachmentId) };
     });
 }
 

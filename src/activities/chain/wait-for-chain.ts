@@ -47,7 +47,9 @@ export function awaitArchiveStopped(deps: ActivityDeps): Activities['awaitArchiv
   return ({ chainId }) =>
     runStep(deps, 'await-archive-stopped', async (step) => {
       const stopped = await watch(step, STOP_MS, async () => {
-        const { archiveStatus } = await readChain(deps, chainId);
+        const { archiveStatus, archiveWanted } = await readChain(deps, chainId);
+        // Another database of the server was attached meanwhile: it goes on for that one, and nothing is to be released under it.
+        if (archiveWanted) return true;
         return archiveStatus === 'stopped' || archiveStatus === 'off' ? true : undefined;
       });
       return { stopped: stopped ?? false };

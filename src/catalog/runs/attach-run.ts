@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../domain/errors.js';
 import { newId } from '../../domain/ids.js';
 import type { AttachmentStatus, PitrStatus } from '../../domain/statuses.js';
-import type { Catalog } from '../client.js';
+import type { Catalog, CatalogQueries } from '../client.js';
 import { chainNextKey, chainRunKey } from './claim-chain.js';
 import { hasPresentFull } from './present-full.js';
 import { noJson, toJson } from './run-json.js';
@@ -20,8 +20,7 @@ export async function readAttachRun(catalog: Catalog, attachmentId: string) {
       chain: { include: { server: true } },
     },
   });
-  if (row === null || row.activeKey === null || row.status === 'detaching') return null;
-  return row;
+  return isLeaving(row) ? null : row;
 }
 export type AttachRun = NonNullable<Awaited<ReturnType<typeof readAttachRun>>>;
 
@@ -39,12 +38,20 @@ export async function recordFindings(catalog: Catalog, attachmentId: string, fin
   await catalog.prisma.attachment.updateMany({ where: { id: attachmentId }, data: { findings: toJson(findings) } });
 }
 
-/** The chain of a server under a policy, made when there is none, with the attachment tied to it. */
+const isLeaving = (row: { activeKey: string | null; status: string } | null) =>
+  row === null || row.activeKey === null || row.status === 'detaching';
+
+/**
+ * The chain of a server under a policy, made when there is none, with the attachment tied to it. Null: it is gone or on its way out, and a
+ * chain that has ended stays so.
+ */
 export async function joinChain(
   catalog: Catalog,
   { attachmentId, policyId, serverId }: { attachmentId: string; policyId: string; serverId: string },
-): Promise<string> {
+): Promise<string | null> {
   return await catalog.prisma.$transaction(async (tx) => {
+    await tx.$queryRaw`select id from "Attachment" where id = ${attachmentId} for update`;
+    if (isLeaving(await tx.attachment.findUnique({ where: { id: attachmentId } }))) return null;
     const id = newId('chain');
     const chain = await tx.chain.upsert({
       where: { policyId_serverId: { policyId, serverId } },
@@ -52,17 +59,38 @@ export async function joinChain(
       create: { id, policyId, serverId, slotName: `tidemark_${id}` },
       update: { endedAt: null },
     });
-    await tx.attachment.updateMany({
-      where: { id: attachmentId, activeKey: { not: null } },
-      data: { chainId: chain.id },
-    });
+    await tx.attachment.update({ where: { id: attachmentId }, data: { chainId: chain.id } });
     return chain.id;
   });
 }
 
-/** The log of a chain is to be archived from now on. */
-export async function wantArchive(catalog: Catalog, chainId: string): Promise<void> {
-  await catalog.prisma.chain.update({ where: { id: chainId }, data: { archiveWanted: true } });
+/**
+ * Something that holds the log is about to be made on the source, or has been: whoever finds that no archive is wanted releases it. Noted
+ * first, because whoever lets the database go meanwhile would else take the source for untouched.
+ */
+export async function noteHeld(queries: CatalogQueries, chainId: string): Promise<void> {
+  await queries.chain.updateMany({
+    where: { id: chainId, archiveStatus: { in: ['off', 'stopped'] } },
+    data: { archiveStatus: 'starting', archiveSeenAt: new Date() },
+  });
+}
+
+/**
+ * The log of a chain is to be archived from now on. False when the database was let go, or PITR switched off, while the source was being
+ * configured: then what was made there is released like that of any archive that is not wanted any more.
+ */
+export async function wantArchive(catalog: Catalog, attachmentId: string): Promise<boolean> {
+  return await catalog.prisma.$transaction(async (tx) => {
+    const { chainId } = await tx.attachment.findUniqueOrThrow({ where: { id: attachmentId } });
+    if (chainId === null) return false;
+    await tx.$queryRaw`select id from "Chain" where id = ${chainId} for update`;
+    await noteHeld(tx, chainId);
+    // Read under the lock, which a detach and a change of the policy take too: what they take back, they take back after this.
+    const row = await tx.attachment.findUniqueOrThrow({ where: { id: attachmentId }, include: { policy: true } });
+    if (isLeaving(row) || !row.policy.pitr) return false;
+    await tx.chain.update({ where: { id: chainId }, data: { archiveWanted: true } });
+    return true;
+  });
 }
 
 export async function notePitrError(catalog: Catalog, attachmentId: string, error: ErrorRecord): Promise<void> {
@@ -104,7 +132,16 @@ export async function settleAttachment(
     isArchived(row.chain.archiveStatus, row.pitrError) &&
     row.chain.coveredTo !== null &&
     (await hasPresentFull(catalog, row.chain.id));
-  const pitrStatus: PitrStatus = !row.policy.pitr ? 'disabled' : followed ? 'active' : 'error';
+  // Switched on while this was under way, which did nothing for it: the reconcile loop sees to it.
+  const isUntried =
+    error === null && status === 'active' && row.pitrError === null && row.chain?.archiveWanted === false;
+  const pitrStatus: PitrStatus = !row.policy.pitr
+    ? 'disabled'
+    : followed
+      ? 'active'
+      : isUntried
+        ? 'configuring'
+        : 'error';
   await catalog.prisma.attachment.updateMany({
     where: { id: attachmentId, activeKey: { not: null }, status: { not: 'detaching' } },
     data: {

@@ -1,5 +1,6 @@
 import { errorTable, isErrorCode } from '../../domain/errors.js';
 import { FAILURES_TO_PAUSE } from '../../domain/statuses.js';
+import { resetFailuresOf } from '../attachments.js';
 import type { Catalog, CatalogQueries } from '../client.js';
 import { changePolicy, lockPolicy } from '../policies.js';
 import { noteEvent } from './note-event.js';
@@ -80,10 +81,7 @@ export async function countSuccess(catalog: Catalog, { backupId }: Counted): Pro
       where: { chainId, status: 'failed', completedAt: { gt: run.completedAt } },
     });
     if (failedSince > 0) return;
-    await tx.attachment.updateMany({
-      where: { chainId, activeKey: { not: null } },
-      data: { consecutiveFailures: 0, lastError: noJson },
-    });
+    await resetFailuresOf(tx, { chainId });
     if (run.policy.status !== 'paused' || run.policy.pausedBy !== 'failures') return;
     const stillFailing = await tx.attachment.count({
       where: { policyId, activeKey: { not: null }, consecutiveFailures: { gte: FAILURES_TO_PAUSE } },

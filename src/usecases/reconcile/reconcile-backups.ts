@@ -1,5 +1,6 @@
 import { findActiveBackups, settleLostBackup } from '../../catalog/reconcile-rows.js';
 import { chainRunKey } from '../../catalog/runs/claim-chain.js';
+import { countFailure } from '../../catalog/runs/count-runs.js';
 import { backupWorkflowId } from '../../workflows/names.js';
 import type { UsecaseContext } from '../context.js';
 import { cancelRun } from '../runs/cancel-run.js';
@@ -65,7 +66,10 @@ async function reconcileOne(context: UsecaseContext, row: Row, result: PassResul
   const how = state === 'terminated' ? 'was terminated in Temporal' : 'closed without a result';
   const message = `The workflow of backup ${row.id} ${how}. Nothing of it counts; start the backup again.`;
   await settleLostRun(context, { ...lost, status: 'failed', message }, result);
-  if (row.chain !== null) await wakeChain(context, row.chain);
+  if (row.chain === null) return;
+  // Its chain does this for the runs that it waits for, and may have been ended too.
+  await countFailure(context.catalog, { backupId: row.id });
+  await wakeChain(context, row.chain);
 }
 
 /**

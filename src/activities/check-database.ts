@@ -5,6 +5,7 @@ import { isSameServer } from '../domain/same-server.js';
 import type { CheckFinding } from '../engines/engine.js';
 import { getEngine } from '../engines/registry.js';
 import type { Activities } from '../workflows/activity-types.js';
+import { checkServer } from './check-server.js';
 import type { ActivityDeps } from './deps.js';
 import { connectionOf, engineContext } from './open-run.js';
 import { runStep } from './run-step.js';
@@ -22,14 +23,16 @@ export function checkDatabase(deps: ActivityDeps): Activities['checkDatabase'] {
       if (row === null || row.deletedAt !== null) {
         throw new TidemarkError('not_found', `There is no database ${databaseId}.`, { object: databaseId });
       }
+      const began = Date.now();
       try {
         const connection = await connectionOf(deps, row);
         const found = await getEngine(row.engine as EngineKind).check(connection, engineContext(deps, step));
         const moved = row.server !== null && !isSameServer(row.server.identity, found.server.identity);
+        const whole = await checkServer(deps, step, { connection, found, began });
         const findings = moved
-          ? [...found.findings, anotherServer(row.server?.identity, found.server.identity)]
-          : found.findings;
-        await recordDatabaseCheck(deps.catalog, databaseId, seen, { ...found, findings });
+          ? [...whole.findings, anotherServer(row.server?.identity, found.server.identity)]
+          : whole.findings;
+        await recordDatabaseCheck(deps.catalog, databaseId, seen, { ...found, ...whole, findings });
         return { ok: true, code: null };
       } catch (error) {
         if (!isTidemarkError(error) || step.signal.aborted) throw error;

@@ -20,7 +20,14 @@ const visible = (viewer: Viewer): Prisma.AttachmentWhereInput =>
 /** Inserts an attachment that claims its database. A unique violation means that the database has a policy. */
 export async function insertAttachment(
   queries: CatalogQueries,
-  data: { id: string; policyId: string; databaseId: string; accepted: readonly string[]; requestedBy: string },
+  data: {
+    id: string;
+    policyId: string;
+    databaseId: string;
+    pitrStatus: PitrStatus;
+    accepted: readonly string[];
+    requestedBy: string;
+  },
 ): Promise<AttachmentRow> {
   return await queries.attachment.create({
     data: { ...data, accepted: [...data.accepted], activeKey: data.databaseId },

@@ -22,6 +22,11 @@ export interface ChainEngine {
     context: EngineContext,
     wish: { readonly pitr: boolean; readonly incremental: boolean },
   ): Promise<ServerReadiness>;
+  /**
+   * Turns on what the server needs for incrementals of its own, where the role may (PostgreSQL: WAL summaries). Idempotent. Returns what was
+   * changed, or the statement for a person. Absent: nothing has to be turned on.
+   */
+  configureIncrementals?(connection: DatabaseConnection, context: EngineContext): Promise<readonly CheckFinding[]>;
   /** Makes the source keep its log from now on (PostgreSQL: the holding slot). Idempotent. Returns what only a person can set, as statements. */
   configureArchive(
     connection: DatabaseConnection,

@@ -51,7 +51,8 @@ export type DatabaseCheck = {
   readonly role: 'primary' | 'replica';
   /** Estimated bytes of the database as the server tells them. */
   readonly sizeBytes: number;
-  readonly capabilities: Capabilities;
+  /** Of dumps; what a policy can do with the whole server its inspection tells (`ChainEngine.inspectServer`). */
+  readonly capabilities: Pick<Capabilities, 'dump' | 'reason'>;
   readonly findings: readonly CheckFinding[];
 };
 

@@ -43,6 +43,7 @@ export async function attachDatabase(
         id: newId('attachment'),
         policyId: policy.id,
         databaseId: database.id,
+        pitrStatus: policy.pitr ? 'configuring' : 'disabled',
         accepted: input.accept,
         requestedBy: principal.userId,
       });
@@ -52,7 +53,7 @@ export async function attachDatabase(
     assertMayRetry(database, present, policy);
     const again = await changeAttachment(tx, present.id, {
       status: 'configuring',
-      pitrStatus: 'configuring',
+      pitrStatus: policy.pitr ? 'configuring' : 'disabled',
       accepted: input.accept,
       forgetError: true,
     });

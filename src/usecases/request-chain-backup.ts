@@ -1,8 +1,11 @@
 import { findLiveAttachment } from '../catalog/attachments.js';
 import { recordAudit } from '../catalog/audit-events.js';
+import type { ChainRow } from '../catalog/chains.js';
 import { findChain } from '../catalog/chains.js';
 import { claimChainRun } from '../catalog/runs/claim-chain.js';
+import type { EngineKind } from '../domain/engine-kinds.js';
 import { TidemarkError } from '../domain/errors.js';
+import { incrementalKindOf } from '../domain/incremental-kind.js';
 import type { BackupResource, CreateBackup } from '../domain/schemas/backups.js';
 import type { Principal, UsecaseContext } from './context.js';
 import { requireBackup } from './get-backup.js';
@@ -13,7 +16,8 @@ import { wakeChain } from './runs/wake-chain.js';
 
 /**
  * Takes a full or incremental of the server of an attached database now, also under a paused policy. Throws `destination_required`
- * without an attachment, `conflict` while that is being set up, and what `claimChainRun` throws: `run_in_progress` naming the run.
+ * without an attachment, `conflict` while that is being set up, `not_supported` for an incremental made of a log that the policy does not
+ * archive, and what `claimChainRun` throws: `run_in_progress` naming the run.
  */
 export async function requestChainBackup(
   context: UsecaseContext,
@@ -38,6 +42,7 @@ export async function requestChainBackup(
       { object: database.id, references: [attachment.id] },
     );
   }
+  if (input.kind === 'incremental') assertIncrementals(chain);
   const claim = await claimChainRun(context.catalog, {
     chainId: chain.id,
     kind: input.kind ?? 'full',
@@ -52,4 +57,14 @@ export async function requestChainBackup(
   await recordAudit(prisma, principal, 'backup.requested', claim.backupId, details);
   await startOrLeave(context, claim.backupId, () => wakeChain(context, chain));
   return presentBackup(await requireBackup(context, principal, claim.backupId));
+}
+
+/** Asked for by a schedule, such a one is skipped; as a run it would only fail, and count as a failure of the database. */
+function assertIncrementals({ policy, server }: ChainRow): void {
+  if (policy.pitr || incrementalKindOf({ engine: server.engine as EngineKind, major: server.major }) !== 'log') return;
+  throw new TidemarkError(
+    'not_supported',
+    `Incrementals of ${server.engine} ${server.major} are made of the archived log, and the policy ${policy.name} (${policy.id}) archives none. Turn on its PITR, or take a full.`,
+    { object: policy.id, fields: [{ field: '/kind', message: 'must be full while the policy archives no log' }] },
+  );
 }

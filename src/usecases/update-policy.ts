@@ -15,7 +15,7 @@ import { presentPolicy } from './present/present-policy.js';
 import { startAttach, startPolicyValidation } from './runs/start-policy-runs.js';
 import { startOrLeave } from './runs/start-run.js';
 import { wakeArchive } from './runs/wake-chain.js';
-import { upsertPolicySchedulesOrLeave } from './schedules/chain-schedules.js';
+import { readPolicySchedule, upsertPolicySchedulesOrLeave } from './schedules/chain-schedules.js';
 import { definedOnly } from './shared/defined-only.js';
 import { toStoredSchedule } from './shared/policy-schedule.js';
 import { notFound } from './shared/refusals.js';
@@ -61,6 +61,7 @@ export async function updatePolicy(
   if (row.status === 'validating') await startOrLeave(context, row.id, () => startPolicyValidation(context, row));
   await upsertPolicySchedulesOrLeave(context, row.id);
   if (row.pitr !== before.pitr) await startOrLeave(context, row.id, () => followPitr(context, row));
+  else if (beginsIncrementals(before, row)) await startOrLeave(context, row.id, () => inspectAgain(context, row));
   return presentPolicy(row);
 }
 
@@ -102,6 +103,15 @@ async function followPitr(context: UsecaseContext, policy: PolicyRow): Promise<v
     for (const chain of await findChainsOfPolicy(context.catalog.prisma, policy.id)) await wakeArchive(context, chain);
     return;
   }
+  await inspectAgain(context, policy);
+}
+
+const beginsIncrementals = (before: PolicyRow, after: PolicyRow) =>
+  readPolicySchedule(before.schedule).incremental === 'none' &&
+  readPolicySchedule(after.schedule).incremental !== 'none';
+
+/** What the servers need for it is configured, or said, as at the time of attaching. */
+async function inspectAgain(context: UsecaseContext, policy: PolicyRow): Promise<void> {
   for (const attachment of await findLiveAttachmentsOfPolicy(context.catalog.prisma, policy.id)) {
     if (attachment.status === 'active') await startAttach(context, attachment, { retryPitr: true });
   }

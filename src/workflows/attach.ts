@@ -49,14 +49,16 @@ async function protect(input: AttachInput, plan: AttachPlan, story: Story): Prom
   if (plan.pitr) await beginArchive(input, plan, story);
   // A claim asked again after a lost answer is the same claim.
   const claimedAt = new Date().toISOString();
-  const { backupId } = await activities.catalog.claimInitialFull({ chainId: plan.chainId, claimedAt });
+  const { chainId } = plan;
+  const { attachmentId } = input;
+  const { backupId } = await activities.catalog.claimInitialFull({ chainId, claimedAt, attachmentId });
   await startOrWake('chain', plan, input.labels);
   if (backupId !== null) {
     story.tell(`Waiting for the full ${backupId}`);
     const failed = await waitForBackup(backupId);
     if (failed !== null) return failed;
   }
-  const { databases } = await activities.long.proveInSandbox({ attachmentId: input.attachmentId });
+  const { databases } = await activities.long.proveInSandbox({ attachmentId });
   story.tell(`A sandbox opened the full: ${databases} database(s)`);
   return null;
 }

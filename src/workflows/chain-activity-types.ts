@@ -66,8 +66,15 @@ export interface AttachmentActivities {
   /** Waits, within minutes, until the archive has come to cover something. Null: it has; else why not. */
   awaitArchive(input: { chainId: string }): Promise<RunError | null>;
   notePitrError(input: { attachmentId: string; error: RunError }): Promise<void>;
-  /** The full that the chain needs, claimed or under way; null when it has one that the present log goes on from. */
-  claimInitialFull(input: { chainId: string; claimedAt: string }): Promise<{ backupId: string | null }>;
+  /**
+   * The full that the chain needs, claimed or under way; null when it has one that the present log goes on from and that serves the attached
+   * database as well. `attachmentId`: left out by workflows of earlier builds.
+   */
+  claimInitialFull(input: {
+    chainId: string;
+    claimedAt: string;
+    attachmentId?: string;
+  }): Promise<{ backupId: string | null }>;
   /** Waits, within half an hour, for a run's result. Null: it has none yet. */
   awaitBackup(input: { backupId: string }): Promise<(RunResult & { message: string | null }) | null>;
   /** Opens the chain's newest full in a sandbox here, once per chain, and finds the database in it. */

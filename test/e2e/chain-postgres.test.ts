@@ -1,8 +1,10 @@
 /** A PostgreSQL server under a policy, from attaching to detaching. */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, expect, test } from 'vitest';
+import { checkDatabase } from '../../src/usecases/check-database.js';
 import { createDatabase } from '../../src/usecases/create-database.js';
 import { detachDatabase } from '../../src/usecases/detach-database.js';
+import { getDatabase } from '../../src/usecases/get-database.js';
 import { askForRun, attach, makePolicy } from '../support/attached-server.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
 import { protectDatabase, settledBackup, storedKeys } from '../support/run-helpers.js';
@@ -19,6 +21,12 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
     (await source.query<{ slot: string }>('select slot_name::text as slot from pg_replication_slots')).map(
       ({ slot }) => slot,
     );
+  async function register(): Promise<string> {
+    const name = await source.createDatabase();
+    const { engine, host, port, adminUser: username, adminPassword: password } = source;
+    const input = { name, engine, host, port, username, password, database: name };
+    return (await createDatabase(stack.context, stack.admin, input)).id;
+  }
   const run = async (kind: 'full' | 'incremental') =>
     await settledBackup(stack, await askForRun(stack, chainId, kind), 240_000);
 
@@ -29,6 +37,13 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
   }, 180_000);
 
   test('attaching archives the log, takes a full, opens it in a sandbox, and then PITR is active', async () => {
+    // What a policy can do is known from the check on, before anybody attaches.
+    expect(await checkDatabase(stack.context, stack.admin, { databaseId: made.database.id })).toMatchObject({
+      ok: true,
+    });
+    expect(await getDatabase(stack.context, stack.admin, { databaseId: made.database.id })).toMatchObject({
+      capabilities: { dump: true, incremental: true, pitr: true, realtime: false },
+    });
     const row = await attach(stack, policyId, made.database.id);
     expect(row).toMatchObject({ status: 'active', lastError: null, pitrStatus: 'active', pitrError: null });
     expect(row.sandboxProvenAt).not.toBeNull();
@@ -46,16 +61,12 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
   }, 400_000);
 
   test('a second database of the server joins the chain and takes no full of its own', async () => {
-    const name = await source.createDatabase();
-    const { username, password } = { username: source.adminUser, password: source.adminPassword };
-    const { engine, host, port } = source;
-    const second = await createDatabase(stack.context, stack.admin, {
-      ...{ name, engine, host, port, username, password, database: name },
-    });
-    const row = await attach(stack, policyId, second.id);
-    expect(row).toMatchObject({ status: 'active', chainId, pitrStatus: 'active' });
+    const second = await register();
+    const row = await attach(stack, policyId, second);
+    // It was made after the full: the archived log holds it, the full does not.
+    expect(row).toMatchObject({ status: 'active', chainId, pitrStatus: 'active', lastFullAt: null });
     expect(await stack.catalog.prisma.backup.count({ where: { chainId } })).toBe(1);
-    await detachDatabase(stack.context, stack.admin, { policyId, databaseId: second.id });
+    await detachDatabase(stack.context, stack.admin, { policyId, databaseId: second });
     await until(async () => {
       const now = await stack.catalog.prisma.attachment.findUniqueOrThrow({ where: { id: row.id } });
       return now.status === 'detached';
@@ -110,4 +121,35 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
     const backups = await stack.catalog.prisma.backup.findMany({ where: { chainId } });
     expect(backups.every((row) => row.deletedAt === null && row.deleteRequestedAt === null)).toBe(true);
   }, 200_000);
+
+  test('without a log, a database that is in the full shares it, and one made later gets a full that holds it', async () => {
+    await source.query('alter system set summarize_wal = off');
+    await source.query('select pg_reload_conf()');
+    const summaries = async () =>
+      (await source.query<{ summarize_wal: string }>('show summarize_wal'))[0]?.summarize_wal;
+    await until(async () => (await summaries()) === 'off', 'the setting to be taken');
+    const withoutLog = await makePolicy(stack, made.destination.id, { pitr: false });
+    const early = await register();
+    const first = await attach(stack, withoutLog, made.database.id);
+    expect(first).toMatchObject({ status: 'active', pitrStatus: 'disabled', lastError: null });
+    // Turned on for the incrementals of the policy, before the full that they build on, and said.
+    expect(await summaries()).toBe('on');
+    expect(first.findings).toMatchObject([{ severity: 'info', code: 'summarize_wal_turned_on' }]);
+    const { prisma } = stack.catalog;
+    const fulls = () => prisma.backup.count({ where: { chainId: first.chainId ?? '', kind: 'full' } });
+    // The chain notes it a moment after the run has its result.
+    const lastFullOf = (id: string, after: number) =>
+      until(async () => {
+        const { lastFullAt } = await prisma.attachment.findUniqueOrThrow({ where: { id } });
+        return lastFullAt !== null && lastFullAt.getTime() > after ? lastFullAt : null;
+      }, 'the full to be noted');
+    const taken = await lastFullOf(first.id, 0);
+    const shared = await attach(stack, withoutLog, early);
+    expect(shared).toMatchObject({ status: 'active', chainId: first.chainId, lastFullAt: taken });
+    expect(await fulls()).toBe(1);
+    const later = await attach(stack, withoutLog, await register());
+    expect(later).toMatchObject({ status: 'active', chainId: first.chainId, lastError: null });
+    expect(await fulls()).toBe(2);
+    await lastFullOf(later.id, taken.getTime());
+  }, 1_000_000);
 });

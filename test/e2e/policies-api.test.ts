@@ -235,7 +235,11 @@ describe('policies', () => {
     });
     expect(full.state.paused).toBe(false);
     await expect(look('incremental')).rejects.toThrow(/not found/i);
+    const setUp = attachWorkflowId((await api.call('GET', `/v1/policies/${id}/attachments/${databaseId}`)).body.id);
+    await api.temporal.client.workflow.getHandle(setUp).terminate();
     await api.call('PATCH', `/v1/policies/${id}`, { body: { schedule: { ...schedule, incremental: '12h' } } });
+    // What incrementals need on the servers is configured, as at the time of attaching.
+    expect(await workflowStatus(setUp)).toBe('RUNNING');
     await api.call('POST', `/v1/policies/${id}/pause`);
     expect((await look('incremental')).state.paused).toBe(true);
     await api.call('DELETE', `/v1/policies/${id}/attachments/${databaseId}`);
@@ -387,6 +391,19 @@ describe('backups of a server', () => {
       expect(list.body.items.map((one: { id: string }) => one.id)).toEqual([made.body.id]);
     }
     expect((await api.call('GET', `/v1/backups?policyId=${id}&kind=full`)).body.items).toEqual([]);
+  });
+
+  it('refuse at once an incremental that would be made of a log which nobody archives', async () => {
+    const id = await makePolicy({ pitr: false });
+    const databaseId = await makeDatabase();
+    expect((await attach(id, databaseId)).body.pitrStatus).toBe('disabled');
+    const { serverId } = await makeChain(id, databaseId);
+    await api.catalog.prisma.server.update({ where: { id: serverId }, data: { major: '15' } });
+    const take = (kind: string) => api.call('POST', '/v1/backups', { body: { databaseId, kind } });
+    const refused = await take('incremental');
+    expect([...codeOf(refused), fieldsOf(refused)]).toEqual([422, 'not_supported', ['/kind']]);
+    expect(refused.body.detail).toContain(id);
+    expect((await take('full')).status).toBe(202);
   });
 
   it('say what goes with a full, and take it along', async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.js';
 import { compareFingerprints } from '../../src/domain/fingerprint.js';
 import type { DatabaseConnection } from '../../src/engines/engine.js';
+import { configureIncrementals } from '../../src/engines/postgres/chain/configure-incrementals.js';
 import { inspectServer } from '../../src/engines/postgres/chain/inspect-server.js';
 import { openFull } from '../../src/engines/postgres/chain/open-full.js';
 import { prepareLocales } from '../../src/engines/postgres/chain/sandbox-locales.js';
@@ -75,6 +76,38 @@ describeEngine('pg17', 'the inspection of a PostgreSQL server', () => {
     const found = await inspectServer(connectionTo(server, 'postgres'), context(), both);
     expect(found).toMatchObject({ full: true, incremental: false, pitr: true });
     expect(found.findings.find(({ code }) => code === 'unlogged_tables')?.message).toContain(`${name}: lost`);
+  });
+
+  it('turns on WAL summaries where the role may, and names the statement where it may not', async () => {
+    const role = uniqueName('role');
+    await server.query(`CREATE ROLE ${role} LOGIN REPLICATION PASSWORD 'Secret-1'`);
+    const connection = { ...connectionTo(server, 'postgres'), username: role, password: 'Secret-1' };
+    const statement = 'ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();';
+    expect(await configureIncrementals(connection, context())).toMatchObject([
+      { code: 'summarize_wal_off', severity: 'info', statement },
+    ]);
+    expect(await server.query('SHOW summarize_wal')).toEqual([{ summarize_wal: 'off' }]);
+    await server.query(`GRANT ALTER SYSTEM ON PARAMETER summarize_wal TO ${role}`);
+    await server.query(`GRANT EXECUTE ON FUNCTION pg_reload_conf() TO ${role}`);
+    expect(await configureIncrementals(connection, context())).toMatchObject([{ code: 'summarize_wal_turned_on' }]);
+    expect(await server.query('SHOW summarize_wal')).toEqual([{ summarize_wal: 'on' }]);
+    expect(await configureIncrementals(connection, context())).toEqual([]);
+  });
+
+  it('names the managed service that forbids replication, and what remains possible there', async () => {
+    const role = uniqueName('role');
+    await server.query(`CREATE ROLE ${role} LOGIN PASSWORD 'Secret-1'`);
+    await server.query('CREATE ROLE rdsadmin');
+    const connection = { ...connectionTo(server, 'postgres'), username: role, password: 'Secret-1' };
+    const found = await inspectServer(connection, context(), both);
+    expect(found).toMatchObject({ full: false, incremental: false, pitr: false });
+    expect(found.reason).toMatch(/^Amazon RDS allows no physical replication: .*protect the database by a plan\.$/s);
+    // Nothing that its users could run would mend it.
+    expect(found.reason).not.toContain('Run:');
+    expect(found.findings).toMatchObject(
+      expect.arrayContaining([expect.objectContaining({ code: 'physical_replication_forbidden', statement: null })]),
+    );
+    await server.query('DROP ROLE rdsadmin');
   });
 });
 

@@ -215,7 +215,10 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
     const catalog = <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
       prisma.$queryRawUnsafe(text, ...values);
     const admin = {
-      ...{ engine: 'postgresql', port: source.port, username: source.adminUser, password: source.adminPassword },
+      engine: 'postgresql',
+      port: source.port,
+      username: source.adminUser,
+      password: source.adminPassword,
     } as const;
     const about = { slotName, chainId: server.chainId, product: 'pg17', source: { account: admin, admin } } as const;
     const look = () => slotIsBehind({ catalog }, about);

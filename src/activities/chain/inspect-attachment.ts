@@ -52,6 +52,12 @@ export function inspectAttachment(deps: ActivityDeps): Activities['inspectAttach
         await settleAttachment(deps.catalog, attachmentId, error);
         return { state: 'refused', error };
       }
+      if (incremental && engine.configureIncrementals !== undefined) {
+        // Before the full that incrementals will build on.
+        const changed = await engine.configureIncrementals(connection, engineContext(deps, step));
+        const others = readiness.findings.filter(({ code }) => code !== 'summarize_wal_off');
+        await recordFindings(deps.catalog, attachmentId, [...others, ...changed]);
+      }
       const serverId = await rememberServer(deps.catalog, readiness.server);
       const chainId = await joinChain(deps.catalog, { attachmentId, policyId: policy.id, serverId });
       if (chainId === null) return { state: 'gone' };

@@ -1,6 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { claimChainRun } from '../../catalog/runs/claim-chain.js';
-import { hasPresentFull } from '../../catalog/runs/present-full.js';
 import type { ErrorCode } from '../../domain/errors.js';
 import { errorTable, isErrorCode, TidemarkError } from '../../domain/errors.js';
 import type { BackupStatus } from '../../domain/statuses.js';
@@ -9,7 +7,7 @@ import type { Activities, RunError } from '../../workflows/activity-types.js';
 import type { RunResult } from '../../workflows/messages.js';
 import type { ActivityDeps } from '../deps.js';
 import type { Step } from '../run-step.js';
-import { runShort, runStep } from '../run-step.js';
+import { runStep } from '../run-step.js';
 
 const LOOK_MS = 2_000;
 /** A receiver has to come about in this time; one that does later makes PITR active with the next full. */
@@ -77,36 +75,12 @@ export function awaitBackup(deps: ActivityDeps): Activities['awaitBackup'] {
     });
 }
 
-/** The full with which a chain's stretch of log begins. One that is under way and of this stretch will do. */
-export function claimInitialFull(deps: ActivityDeps): Activities['claimInitialFull'] {
-  return ({ chainId, claimedAt }) =>
-    runShort(deps, 'claim-initial-full', async () => {
-      if (await hasPresentFull(deps.catalog, chainId)) return { backupId: null };
-      const claim = await claimChainRun(deps.catalog, {
-        chainId,
-        kind: 'full',
-        trigger: 'schedule',
-        scheduledFor: new Date(claimedAt),
-      });
-      if (claim.state === 'claimed') return { backupId: claim.backupId };
-      const skipped =
-        claim.backupId === null ? null : await deps.catalog.prisma.backup.findUnique({ where: { id: claim.backupId } });
-      const inTheWay =
-        skipped?.blockedBy == null
-          ? null
-          : await deps.catalog.prisma.backup.findUnique({ where: { id: skipped.blockedBy } });
-      if (inTheWay?.kind === 'full') return { backupId: inTheWay.id };
-      const error = toRunError(skipped?.error);
-      throw new TidemarkError(error?.code ?? 'not_found', error?.message ?? claim.reason, { object: chainId });
-    });
-}
-
 async function readChain(deps: ActivityDeps, chainId: string) {
   return await deps.catalog.prisma.chain.findUniqueOrThrow({ where: { id: chainId } });
 }
 
 /** An error as it stands on a row. */
-function toRunError(recorded: unknown): RunError | null {
+export function toRunError(recorded: unknown): RunError | null {
   if (typeof recorded !== 'object' || recorded === null || !('code' in recorded)) return null;
   const code: ErrorCode = isErrorCode(String(recorded.code)) ? (String(recorded.code) as ErrorCode) : 'internal';
   const message = 'message' in recorded ? String(recorded.message) : errorTable[code].title;

@@ -45,6 +45,7 @@ export const backupRoutes: Route[] = [
       'destination_disabled',
       'destination_deleted',
       'not_found',
+      'not_supported',
       'conflict',
     ],
     replay,

@@ -110,6 +110,14 @@ export async function findSandboxProof(catalog: Catalog, chainId: string): Promi
   return row?.sandboxProvenAt ?? null;
 }
 
+/** A database that joins a chain is in the full that was there already. */
+export async function noteJoinedFull(catalog: Catalog, attachmentId: string, takenAt: Date): Promise<void> {
+  await catalog.prisma.attachment.updateMany({
+    where: { id: attachmentId, lastFullAt: null },
+    data: { lastFullAt: takenAt },
+  });
+}
+
 export async function noteSandboxProof(catalog: Catalog, attachmentId: string, at: Date): Promise<void> {
   await catalog.prisma.attachment.updateMany({ where: { id: attachmentId }, data: { sandboxProvenAt: at } });
 }

@@ -9,8 +9,13 @@ import { noJson } from './run-json.js';
  * no window, whatever epoch it was taken in: what was written between the two is stored nowhere.
  */
 export async function hasPresentFull(catalog: Catalog, chainId: string): Promise<boolean> {
+  return (await findPresentFull(catalog, chainId)) !== null;
+}
+
+/** As `hasPresentFull`: the newest such full, or null. */
+export async function findPresentFull(catalog: Catalog, chainId: string): Promise<string | null> {
   const chain = await catalog.prisma.chain.findUnique({ where: { id: chainId } });
-  if (chain === null) return false;
+  if (chain === null) return null;
   const fulls = await catalog.prisma.backup.findMany({
     where: {
       chainId,
@@ -21,13 +26,15 @@ export async function hasPresentFull(catalog: Catalog, chainId: string): Promise
       damage: { equals: noJson },
       ...(chain.archiveWanted ? { epoch: chain.archiveEpoch } : {}),
     },
-    select: { position: true },
+    orderBy: { takenAt: 'desc' },
+    select: { id: true, position: true },
   });
-  if (!chain.archiveWanted) return fulls.length > 0;
+  if (!chain.archiveWanted) return fulls[0]?.id ?? null;
   const newest = (await findLogRuns(catalog, chainId)).findLast((run) => run.epoch === chain.archiveEpoch);
-  if (newest === undefined) return false;
+  if (newest === undefined) return null;
   // It may have ended later than what is stored just now: that is on its way.
-  return fulls.some(({ position }) => compareLogPositions(newest.start, (position ?? {}) as LogPosition) <= 0);
+  const present = fulls.find(({ position }) => compareLogPositions(newest.start, (position ?? {}) as LogPosition) <= 0);
+  return present?.id ?? null;
 }
 
 const attached = (chainId: string) => ({ chainId, activeKey: { not: null }, status: 'active' });

@@ -44,13 +44,7 @@ export async function checkDatabase(
       server,
       role: (await brand.isReplica(session)) === true ? 'replica' : 'primary',
       sizeBytes: tables.reduce((sum, table) => sum + table.bytes, 0),
-      capabilities: {
-        dump: refusing === undefined,
-        incremental: false,
-        pitr: false,
-        realtime: false,
-        reason: refusing?.message ?? 'This build takes dumps only.',
-      },
+      capabilities: { dump: refusing === undefined, reason: refusing?.message ?? null },
       findings,
     };
   });

@@ -1,41 +1,11 @@
 import { isTidemarkError } from '../../domain/errors.js';
 import type { CheckFinding, DatabaseCheck, DatabaseConnection, EngineContext } from '../engine.js';
-import type { Session } from './connect.js';
 import { connect } from './connect.js';
 import { findMissingPrivileges, findRemarks } from './find-missing.js';
-import { mapConnectError, mapQueryError } from './map-error.js';
+import { mapQueryError } from './map-error.js';
 import { quoteText } from './quote.js';
 import { isProven, readServer } from './server.js';
 import { findPostgresTools } from './tools.js';
-
-/** A role may be REPLICATION and still find no line in pg_hba.conf: only a connection tells. */
-async function findForbiddenReplication(
-  connection: DatabaseConnection,
-  context: EngineContext,
-): Promise<CheckFinding[]> {
-  let session: Session | null = null;
-  try {
-    session = await connect(connection, {
-      signal: context.signal,
-      applicationName: 'tidemark check',
-      replication: true,
-    });
-    await session.rows('IDENTIFY_SYSTEM');
-    return [];
-  } catch (error) {
-    const { message } = mapConnectError(error, connection, 'replication');
-    return [
-      {
-        severity: 'info',
-        code: 'physical_replication_forbidden',
-        message: `Replication connections are refused, so full backups and log archives are not possible: ${message}`,
-        statement: null,
-      },
-    ];
-  } finally {
-    await session?.close();
-  }
-}
 
 /** Looks at a database as the registered role sees it. Reads only; holds no lock beyond a statement. */
 export async function checkPostgres(connection: DatabaseConnection, context: EngineContext): Promise<DatabaseCheck> {
@@ -60,10 +30,7 @@ export async function checkPostgres(connection: DatabaseConnection, context: Eng
       findings.push({ severity: 'refuses', code: 'tools_missing', message: error.message, statement: null });
     }
     findings.push(...(await findMissingPrivileges(session, connection)));
-    const remarks = await findRemarks(session, isReplica);
-    findings.push(...remarks);
-    if (!remarks.some((finding) => finding.code === 'physical_replication_forbidden'))
-      findings.push(...(await findForbiddenReplication(connection, context)));
+    findings.push(...(await findRemarks(session, isReplica)));
     const size = await session.value(`SELECT pg_catalog.pg_database_size(${quoteText(connection.database)})::text`);
     const refusals = findings.filter((finding) => finding.severity === 'refuses');
     return {
@@ -72,13 +39,7 @@ export async function checkPostgres(connection: DatabaseConnection, context: Eng
       sizeBytes: Number(size ?? 0),
       capabilities: {
         dump: refusals.length === 0,
-        incremental: false,
-        pitr: false,
-        realtime: false,
-        reason: [
-          ...refusals.map((finding) => finding.message),
-          'Incremental backups, point-in-time recovery and change streams are not part of this version.',
-        ].join(' '),
+        reason: refusals.length === 0 ? null : refusals.map((finding) => finding.message).join(' '),
       },
       findings,
     };

@@ -144,30 +144,13 @@ export async function findRemarks(session: Session, isReplica: boolean): Promise
       `A restore needs these extensions on its server, in its default version: ${listNames(extensions, 30)}.`,
     );
 
-  const [settings] = await session.rows(
-    `SELECT pg_catalog.current_setting('wal_level') AS wal_level, pg_catalog.current_setting('max_slot_wal_keep_size') AS keep,
-      (SELECT rolsuper OR rolreplication FROM pg_catalog.pg_roles WHERE rolname = current_user) AS replication, quote_ident(current_user) AS role`,
-  );
-  if (settings?.wal_level !== 'logical')
+  const level = await session.value("SELECT pg_catalog.current_setting('wal_level')");
+  if (level !== 'logical')
     say(
       'info',
-      'wal_level',
-      `wal_level is ${settings?.wal_level}; a change stream needs logical (after a restart).`,
+      'wal_level_logical',
+      `wal_level is ${level}; a change stream needs logical (after a restart).`,
       "ALTER SYSTEM SET wal_level = 'logical';",
-    );
-  if (settings?.keep === '-1')
-    say(
-      'info',
-      'unlimited_slot_wal',
-      'max_slot_wal_keep_size is unlimited: a slot that nobody reads could fill the disk of the server.',
-      "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB';",
-    );
-  if (settings?.replication !== 't')
-    say(
-      'info',
-      'physical_replication_forbidden',
-      'The role has no REPLICATION attribute: full backups, log archives and change streams are not possible.',
-      `ALTER ROLE ${settings?.role} REPLICATION;`,
     );
   return findings;
 }

@@ -42,6 +42,12 @@ export function mapConnectError(error: unknown, connection: DatabaseConnection, 
   if (code === '28P01' || code === '28000' || /password must be a string|SASL|SCRAM/.test(text))
     return fail('authentication_failed', `${place(connection)} refused the login of ${connection.username}: ${text}`);
   if (code === '3D000') return fail('database_missing', `${place(connection)} has no database ${quoteName(database)}.`);
+  // The attribute is what lacks then, and where a provider never gives it no statement would help.
+  if (code === '42501' && /WAL sender/.test(text))
+    return fail(
+      'privilege_missing',
+      `${place(connection)} refused a replication connection of ${connection.username}: ${text}`,
+    );
   if (code === '42501') {
     const statement = `GRANT CONNECT ON DATABASE ${quoteName(database)} TO ${quoteName(connection.username)};`;
     return fail(

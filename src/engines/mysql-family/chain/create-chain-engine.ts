@@ -1,4 +1,5 @@
 import { TidemarkError } from '../../../domain/errors.js';
+import { incrementalKindOf } from '../../../domain/incremental-kind.js';
 import type { ChainEngine } from '../../chain-engine.js';
 import { compareGtids, comparePositions } from '../archive/compare-positions.js';
 import { configureArchive } from '../archive/configure-archive.js';
@@ -17,7 +18,7 @@ import { writeFiles } from './write-files.js';
 export function createFamilyChainEngine(brand: Brand): ChainEngine {
   return {
     kind: brand.kind,
-    incrementalKind: () => 'log',
+    incrementalKind: incrementalKindOf,
     inspectServer: (connection, context, wish) => inspectServer(brand, connection, context, wish),
     configureArchive: (connection, context) => configureArchive(brand, connection, context),
     releaseArchive,

@@ -15,6 +15,19 @@ const PROVIDERS: Readonly<Record<string, string>> = {
   neon_superuser: 'Neon',
 };
 
+export const TURN_ON_SUMMARIES = [
+  'ALTER SYSTEM SET summarize_wal = on;',
+  'SELECT pg_catalog.pg_reload_conf();',
+] as const;
+
+export const SUMMARIES_OFF: CheckFinding = {
+  severity: 'info',
+  code: 'summarize_wal_off',
+  message:
+    'summarize_wal is off, so the server does not know what changed: fulls are taken instead of incrementals. Attaching turns it on where the role may.',
+  statement: 'ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();',
+};
+
 export type ReplicationFindings = {
   readonly findings: readonly CheckFinding[];
   /** The managed service that forbids it, by name; null when a person can allow it. */
@@ -117,13 +130,6 @@ export async function findSettings(
         'max_slot_wal_keep_size is unlimited: while the log cannot be archived, the server keeps it and may fill its disk.',
       statement: "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();",
     });
-  if (wish.incremental && Number(major) >= INCREMENTAL_FROM && row?.summarize !== 'on')
-    findings.push({
-      severity: 'info',
-      code: 'summarize_wal_off',
-      message:
-        'summarize_wal is off, so the server does not know what changed: fulls are taken instead of incrementals.',
-      statement: 'ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();',
-    });
+  if (wish.incremental && Number(major) >= INCREMENTAL_FROM && row?.summarize !== 'on') findings.push(SUMMARIES_OFF);
   return findings;
 }

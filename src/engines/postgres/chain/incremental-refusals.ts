@@ -28,7 +28,7 @@ const sentences: Record<IncrementalRefusal, string> = {
 export function refuseIncremental(reason: IncrementalRefusal, words?: string, statement?: string): TidemarkError {
   return new TidemarkError(
     'incremental_impossible',
-    `An incremental backup is not possible: ${sentences[reason]}.${words ? ` The server says: ${words}` : ''}`,
+    `An incremental backup is not possible: ${sentences[reason]}.${words ? ` The server says: ${words}` : ''}${statement === undefined ? '' : ` Run: ${statement}`}`,
     { object: reason, ...(statement === undefined ? {} : { statement }) },
   );
 }

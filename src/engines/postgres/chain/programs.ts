@@ -1,3 +1,4 @@
+import { POSTGRES_INCREMENTAL_FROM } from '../../../domain/incremental-kind.js';
 import type { Tools } from '../../shared/find-tools.js';
 import { findPostgresTools } from '../tools.js';
 
@@ -7,7 +8,7 @@ export const MANIFEST_NAME = 'backup_manifest';
 export const BASE_PART_NAME = 'base.tar';
 
 /** From here on a server can tell which blocks changed since an earlier backup. */
-export const INCREMENTAL_FROM = 17;
+export const INCREMENTAL_FROM = POSTGRES_INCREMENTAL_FROM;
 
 /** What takes a physical backup. The same major as the server: what it writes is opened by that major's programs. */
 export function findBackupTool(major: string, toolRoots: readonly string[]): Promise<Tools> {

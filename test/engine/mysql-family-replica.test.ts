@@ -8,7 +8,7 @@ import { openSession } from '../../src/engines/mysql-family/session.js';
 import { archiveToFolder, resumeFrom } from '../support/archive-to-folder.js';
 import type { TestEngine } from '../support/engine-servers.js';
 import { describeEngine, uniqueName, useEngine, usePrivateEngine } from '../support/engine-servers.js';
-import { caughtUp, replicate } from '../support/replicate.js';
+import { caughtUp, promote, replicate } from '../support/replicate.js';
 import { until } from '../support/until.js';
 import { connectionTo, expectCode, useContext } from './contract-support.js';
 import type { FamilyProduct } from './mysql-family-chain-support.js';
@@ -46,8 +46,8 @@ for (const product of products) {
     const logs = useLogCopies(primary);
     const engine = getChainEngine(brandOf(product));
     const to = (server: TestEngine): DatabaseConnection => connectionTo(server, 'mysql');
-    const fault = (of: TestEngine = primary) =>
-      engine.findReplicaFault?.(to(replica), context(), { primary: to(of), withinMs: 30_000 });
+    const fault = (of: TestEngine = primary, withinMs = 30_000) =>
+      engine.findReplicaFault?.(to(replica), context(), { primary: to(of), withinMs });
     const openFull = () =>
       engine.openFull(to(replica), context(), { label: 'test', fingerprint: true, primary: to(primary) });
     beforeAll(async () => {
@@ -96,6 +96,21 @@ for (const product of products) {
       await until(async () => (await fault()) === null, 'the replica to be read again', 60_000);
     }, 120_000);
 
+    it('is read while it is delayed as long as nothing is missing, and not when it is behind', async () => {
+      const delay = (seconds: number) =>
+        replica.query(
+          product === 'mysql'
+            ? `STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_DELAY = ${seconds}; START REPLICA`
+            : `STOP SLAVE; CHANGE MASTER TO master_delay = ${seconds}; START SLAVE`,
+        );
+      await delay(3_600);
+      await until(async () => (await fault()) === null, 'the replica to replicate again', 60_000);
+      await primary.query('INSERT INTO shop.seq (n) VALUES (0)');
+      expect(await fault(primary, 1_000)).toMatch(/^it is too far behind, and lacks \S+/);
+      await delay(0);
+      await caughtUp(primary, replica);
+    }, 200_000);
+
     it('is not read when it turned off the events of its primary', async () => {
       await primary.query('CREATE EVENT shop.daily ON SCHEDULE EVERY 1 DAY DO SET @a = 1');
       await caughtUp(primary, replica);
@@ -123,7 +138,7 @@ for (const product of products) {
       await run.catchUp();
       await run.stop();
       const lost = run.position()?.gtidSet?.split(/[,:-]/).at(-1) ?? '';
-      await replica.query(product === 'mysql' ? 'RESET REPLICA ALL' : 'RESET SLAVE ALL');
+      await promote(replica);
       const judged = await judge(replica);
       expect(judged?.isSuccessor).toBe(true);
       expect(judged?.lacks?.split(/[:-]/).at(-1)).toBe(lost);

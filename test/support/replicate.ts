@@ -44,6 +44,10 @@ export async function caughtUp(primary: TestEngine, replica: TestEngine): Promis
   );
 }
 
+/** Makes a replica a server of its own, as an administrator does after its primary has died. */
+export const promote = (replica: TestEngine): Promise<unknown> =>
+  replica.query(isMysql(replica) ? 'STOP REPLICA; RESET REPLICA ALL' : 'STOP SLAVE; RESET SLAVE ALL');
+
 /** What the replica says of itself, for messages. */
 export const replicaStatus = (replica: TestEngine): Promise<Status[]> =>
   replica.query<Status>(isMysql(replica) ? 'SHOW REPLICA STATUS' : 'SHOW ALL SLAVES STATUS');

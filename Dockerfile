@@ -19,7 +19,7 @@ COPY scripts/lib/private-apt.sh /scripts/lib/
 RUN /scripts/install-engines.sh --prefix /opt/tidemark/engines
 
 FROM node:24-bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates tzdata && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates tzdata zstd && rm -rf /var/lib/apt/lists/* \
   && useradd --system --uid 10001 --create-home --home-dir /var/lib/tidemark tidemark
 # Paths are baked into the engine programs: the same place as in the stage that built them.
 COPY --from=engines /opt/tidemark/engines /opt/tidemark/engines

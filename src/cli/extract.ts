@@ -15,8 +15,8 @@ import { readManifest } from '../storage/read-manifest.js';
 import type { DestinationOptions } from './extract-destination.js';
 import { parseDestination, withDestinationOptions } from './extract-destination.js';
 import { collectKeys, extractKeyOpener } from './extract-keys.js';
+import { withOlder } from './extract-name-older.js';
 import { extractPoint, parsePoint } from './extract-point.js';
-import { withOlder } from './name-older-backup.js';
 
 type Options = DestinationOptions & {
   backup?: string;

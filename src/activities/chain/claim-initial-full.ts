@@ -75,7 +75,8 @@ async function readHeld(deps: ActivityDeps, fullId: string): Promise<{ databases
       openKey: keyOpener(deps),
       signal: AbortSignal.timeout(STORE_MS),
     });
-    return { databases: manifest.chain?.databases ?? [], takenAt: new Date(manifest.takenAt) };
+    // The row's time, as the other databases of the server have it: the manifest's may differ by a rounded millisecond.
+    return { databases: manifest.chain?.databases ?? [], takenAt: full.takenAt ?? new Date(manifest.takenAt) };
   } finally {
     destination.close();
   }

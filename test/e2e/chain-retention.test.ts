@@ -88,6 +88,15 @@ describe('retention of a chain', () => {
     await stack.catalog.prisma.chain.update({ where: { id: chain.chainId }, data: { coveredTo: at(to) } });
   }
 
+  /** Sixty hours of log and three fulls, the oldest of which retention removes with the log before the next. */
+  async function makeAgedChain() {
+    const chain = await makeChain();
+    await addLog(chain, 60, 0);
+    const old = await addBackup(chain, 'full', 55);
+    await addBackup(chain, 'full', 30);
+    await addBackup(chain, 'full', 5);
+    return { chain, old };
+  }
   const apply = ({ chainId }: Chain) =>
     new MockActivityEnvironment().run(applyChainRetention(activityDeps(stack)), { chainId });
   const preview = async ({ policyId }: Chain) => {
@@ -174,11 +183,7 @@ describe('retention of a chain', () => {
   });
 
   it('says on the row what the store refused, tells it once a day, and tries again the next time', async () => {
-    const chain = await makeChain();
-    await addLog(chain, 60, 0);
-    const old = await addBackup(chain, 'full', 55);
-    await addBackup(chain, 'full', 30);
-    await addBackup(chain, 'full', 5);
+    const { chain, old } = await makeAgedChain();
     const { destination } = await stack.catalog.prisma.policy.findUniqueOrThrow({
       where: { id: chain.policyId },
       include: { destination: true },
@@ -201,11 +206,7 @@ describe('retention of a chain', () => {
   });
 
   it('leaves everything alone once another installation has taken the place over, and the log is followed into it no more', async () => {
-    const chain = await makeChain();
-    await addLog(chain, 60, 0);
-    const old = await addBackup(chain, 'full', 55);
-    await addBackup(chain, 'full', 30);
-    await addBackup(chain, 'full', 5);
+    const { chain, old } = await makeAgedChain();
     const destination = openDestination(stack.store.config(chain.bucket));
     const installationId = newId('installation');
     const { signal } = new AbortController();

@@ -6,6 +6,7 @@ import { afterAll, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.js';
 import { postgresEngine } from '../../src/engines/postgres/engine.js';
 import { enginesRoot } from '../../src/platform/installed.js';
+import { connectionTo } from '../support/connection-to.js';
 import { describeEngine, useEngine } from '../support/engine-servers.js';
 
 describeEngine('pg17', 'a PostgreSQL dump', () => {
@@ -21,15 +22,7 @@ describeEngine('pg17', 'a PostgreSQL dump', () => {
       database,
     );
     const session = await postgresEngine.openDump(
-      {
-        engine: 'postgresql',
-        host: server.host,
-        port: server.port,
-        username: server.adminUser,
-        password: server.adminPassword,
-        database,
-        tls: null,
-      },
+      connectionTo(server, database),
       { signal: new AbortController().signal, scratchDir, toolRoots: [enginesRoot(loadConfig().install)] },
       { fingerprint: false },
     );

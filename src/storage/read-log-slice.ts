@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { isTidemarkError, TidemarkError } from '../domain/errors.js';
 import { manifestMac, sameMac } from '../keys/derive-key.js';
 import type { KeyOpener } from '../keys/key-opener.js';
@@ -70,21 +70,31 @@ function assertOwn(place: SlicePlace, record: SliceRecord, at: string): void {
   }
 }
 
+/** Records read at a time: each is one small object, and an epoch may have thousands. */
+const RECORDS_AT_A_TIME = 16;
+
 /** Every record of an epoch in the order of its numbers, each authenticated. One that is not is thrown, or told and left out. */
 export async function* listSliceRecords(
   options: Reading & { readonly onDamaged?: (error: TidemarkError) => void },
 ): AsyncGenerator<StoredSlice> {
   const { place, signal, onDamaged } = options;
-  for await (const { key } of place.destination.list(`${placePrefix(place)}/`, { signal })) {
-    if (parseSliceRecordKey(key) === null) continue;
-    const found = await readSliceRecord({ ...options, recordKey: key }).catch((error: unknown) => {
+  const keys = Readable.from(recordKeys(place, signal));
+  const read = async (recordKey: string) => {
+    try {
+      return { slice: await readSliceRecord({ ...options, recordKey }) };
+    } catch (error) {
       if (onDamaged === undefined || !isDamage(error)) throw error;
       onDamaged(error);
-      return null;
-    });
-    // Removed since it was listed: a larger slice replaced it.
-    if (found !== null) yield found;
-  }
+      return { slice: null };
+    }
+  };
+  // Removed since it was listed: a larger slice replaced it.
+  for await (const { slice } of keys.map(read, { concurrency: RECORDS_AT_A_TIME })) if (slice !== null) yield slice;
+}
+
+async function* recordKeys(place: SlicePlace, signal: AbortSignal): AsyncGenerator<string> {
+  for await (const { key } of place.destination.list(`${placePrefix(place)}/`, { signal }))
+    if (parseSliceRecordKey(key) !== null) yield key;
 }
 
 /** The numbers that decide which slices stand for a range. */

@@ -1,9 +1,10 @@
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TidemarkError } from '../../../domain/errors.js';
 import { giveTo } from '../../../platform/run-as.js';
 import type { RecoverableBackup, RecoverablePart, RecoverOptions } from '../../chain-engine.js';
+import { applyIncremental } from './apply-incremental.js';
 import { BASE_PART_NAME, MANIFEST_NAME } from './programs.js';
 import type { SandboxPlace } from './sandbox-place.js';
 import { makeOwnDir, runProgram } from './sandbox-place.js';
@@ -30,40 +31,64 @@ async function unpackBackup(place: SandboxPlace, backup: RecoverableBackup, into
   giveTo(place.user, manifest);
 }
 
-/** Makes the data directory of the newest of `backups` at `place.data`, verified file by file against its manifest. */
+/**
+ * No base backup holds links: tablespaces are folders in it. One that was put there could lead anywhere, and whoever follows it here may be
+ * root.
+ */
+export async function refuseLinks(dir: string): Promise<void> {
+  for (const entry of await readdir(dir, { withFileTypes: true })) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory()) await refuseLinks(path);
+    else if (!entry.isFile())
+      throw new TidemarkError('sandbox_failed', `${path} of the backup is neither a file nor a folder.`, {
+        object: path,
+      });
+  }
+}
+
+/** Unpacks one, and has it verified file by file against its own manifest while the next one is unpacked. */
+async function unpackAll(
+  place: SandboxPlace,
+  backups: readonly RecoverableBackup[],
+  onPhase: RecoverOptions['onPhase'],
+): Promise<string[]> {
+  const dirs: string[] = [];
+  const verified: Promise<string>[] = [];
+  try {
+    for (const [index, backup] of backups.entries()) {
+      onPhase(backups.length === 1 ? 'unpacking the full' : `unpacking backup ${index + 1} of ${backups.length}`);
+      const into = join(place.dir, `b${index}`);
+      await unpackBackup(place, backup, into);
+      await refuseLinks(into);
+      dirs.push(into);
+      // Its own log is read by the recovery that follows.
+      const verifying = runProgram(place, 'pg_verifybackup', ['--no-parse-wal', '--quiet', into]);
+      verifying.catch(() => {});
+      verified.push(verifying);
+    }
+    onPhase('verifying');
+  } finally {
+    await Promise.allSettled(verified);
+  }
+  await Promise.all(verified);
+  return dirs;
+}
+
+/** Makes the data directory of the newest of `backups` at `place.data`: each backup verified, and each incremental put into the one before it. */
 export async function buildData(
   place: SandboxPlace,
   backups: readonly RecoverableBackup[],
   onPhase: RecoverOptions['onPhase'],
 ): Promise<ControlData> {
-  const dirs: string[] = [];
-  for (const [index, backup] of backups.entries()) {
-    onPhase(backups.length === 1 ? 'unpacking the full' : `unpacking backup ${index + 1} of ${backups.length}`);
-    const into = join(place.dir, `b${index}`);
-    await unpackBackup(place, backup, into);
-    dirs.push(into);
-  }
-  const [first] = dirs;
-  let removing: Promise<unknown> | null = null;
-  if (dirs.length === 1 && first !== undefined) renameSync(first, place.data);
-  else {
+  const [dir = '', ...incrementals] = await unpackAll(place, backups, onPhase);
+  const readControl = async () => parseControlData(await runProgram(place, 'pg_controldata', [dir]));
+  let control = await readControl();
+  for (const incremental of incrementals) {
     onPhase('combining');
-    await runProgram(place, 'pg_combinebackup', [
-      ...dirs,
-      `--output=${place.data}`,
-      '--no-sync',
-      // The inputs are of no use afterwards, so they may share files with the result.
-      ...(place.major >= 18 ? ['--link'] : []),
-    ]);
-    // Not in one go: removing gigabytes took seconds in which nothing else ran, heartbeats included. What stays goes with the sandbox.
-    removing = Promise.allSettled(dirs.map((dir) => rm(dir, { recursive: true, force: true })));
+    const { user, signal } = place;
+    await applyIncremental({ dir, incremental, blockBytes: control.blockBytes, user, signal });
+    control = await readControl();
   }
-  onPhase('verifying');
-  try {
-    // Its own log is read by the recovery that follows.
-    await runProgram(place, 'pg_verifybackup', ['--no-parse-wal', '--quiet', place.data]);
-    return parseControlData(await runProgram(place, 'pg_controldata', [place.data]));
-  } finally {
-    await removing;
-  }
+  renameSync(dir, place.data);
+  return control;
 }

@@ -17,10 +17,5 @@ export function findBackupTool(major: string, toolRoots: readonly string[]): Pro
 
 /** What a sandbox of that major runs. */
 export function findSandboxPrograms(major: string, toolRoots: readonly string[]): Promise<Tools> {
-  return findPostgresTools(major, toolRoots, [
-    'postgres',
-    'pg_controldata',
-    'pg_verifybackup',
-    ...(Number(major) >= INCREMENTAL_FROM ? ['pg_combinebackup'] : []),
-  ]);
+  return findPostgresTools(major, toolRoots, ['postgres', 'pg_controldata', 'pg_verifybackup']);
 }

@@ -166,7 +166,6 @@ async function prepare(context: EngineContext, options: RecoverOptions): Promise
     ...options.backups.map((_, index) => `b${index}`),
   ])
     rmSync(join(dir, name), { recursive: true, force: true });
-  // pg_combinebackup creates the data directory itself.
   giveTo(user, dir);
   makeOwnDir(user, join(dir, 's'));
   makeOwnDir(user, join(dir, 'home'));

@@ -4,6 +4,7 @@ export type ControlData = {
   /** `pg:<number>` */
   readonly identity: string;
   readonly segmentBytes: number;
+  readonly blockBytes: number;
   readonly maxConnections: number;
   readonly maxPrepared: number;
   readonly maxLocks: number;
@@ -19,6 +20,7 @@ export function parseControlData(text: string): ControlData {
   return {
     identity: `pg:${read('Database system identifier')}`,
     segmentBytes: Number(read('Bytes per WAL segment')),
+    blockBytes: Number(read('Database block size')),
     maxConnections: Number(read('max_connections setting')),
     maxPrepared: Number(read('max_prepared_xacts setting')),
     maxLocks: Number(read('max_locks_per_xact setting')),

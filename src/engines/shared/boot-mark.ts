@@ -12,6 +12,11 @@ export async function isOfThisBoot(dir: string): Promise<boolean> {
   return boot !== '' && boot === (await readFile(join(dir, BOOT_MARK), 'utf8').catch(() => null));
 }
 
+/** On a full disk it stays without a mark: then nothing is kept after a start, and the source sends it again. */
 export async function markBoot(dir: string): Promise<void> {
-  await writeFile(join(dir, BOOT_MARK), await bootId(), { mode: 0o600 });
+  try {
+    await writeFile(join(dir, BOOT_MARK), await bootId(), { mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
 }

@@ -127,6 +127,8 @@ export class WalReader {
     const end = Number(known - from);
     // Beyond its end: the file is being renamed at this moment.
     if (end > this.spool.segmentBytes || end < this.offset) return null;
+    // What a new timeline repeats of a segment is handed out together with something new: a part of it would claim the position of the whole.
+    if (from + BigInt(this.offset) < this.reached.lsn && known <= this.reached.lsn) return null;
     const name = this.spool.name(segment, true);
     try {
       await this.verify(name, end);

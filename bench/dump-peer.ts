@@ -77,7 +77,9 @@ function dumpCommand(server: EngineServer, database: string, bin: string, dir: s
   ];
   writeFileSync(options, `${client.join('\n')}\n`, { mode: 0o600 });
   const tool = join(bin, server.engine === 'mysql' ? 'mysqldump' : 'mariadb-dump');
-  const brand = server.engine === 'mysql' ? '--set-gtid-purged=OFF' : '--skip-ssl';
+  // Without TLS to the server on both sides: left alone, mysqldump takes it up by itself.
+  const brand =
+    server.engine === 'mysql' ? '--ssl-mode=DISABLED --get-server-public-key --set-gtid-purged=OFF' : '--skip-ssl';
   const flags =
     '--single-transaction --quick --hex-blob --no-tablespaces --default-character-set=utf8mb4 --triggers --routines --skip-events';
   return `${tool} --defaults-file=${options} ${brand} ${flags} ${database}`;

@@ -11,7 +11,7 @@ import { containsText, ownedBy } from './scope.js';
 const include = {
   server: true,
   // The policy it is under now, if any: `activeKey` is unique.
-  attachments: { where: { activeKey: { not: null } }, take: 1 },
+  attachments: { where: { activeKey: { not: null } }, take: 1, include: { chain: true } },
 } as const satisfies Prisma.DatabaseInclude;
 export type DatabaseRow = Prisma.DatabaseGetPayload<{ include: typeof include }>;
 

@@ -33,6 +33,25 @@ export type AttachmentStatus = (typeof attachmentStatuses)[number];
 export const archiveStatuses = ['off', 'starting', 'following', 'error', 'stopped'] as const;
 export type ArchiveStatus = (typeof archiveStatuses)[number];
 
+/** What readers are told: also `stalled`, when nothing was heard for a while of what last said that it follows (`shownArchiveStatus`). */
+export const shownArchiveStatuses = [...archiveStatuses, 'stalled'] as const;
+export type ShownArchiveStatus = (typeof shownArchiveStatuses)[number];
+
+/** A follower that lives says so this often, in milliseconds. */
+export const ARCHIVE_SEEN_EVERY_MS = 10_000;
+/** One that said nothing for this long is not taken to follow any more, in milliseconds. */
+export const ARCHIVE_SILENT_MS = 45_000;
+
+/**
+ * The status of an archive at this moment. Whoever follows writes that it does, and nobody is left to take that back once every worker is
+ * gone: so it is believed only for as long as it was said again. An error was seen, and stands with its reason until it is tried again.
+ */
+export function shownArchiveStatus(noted: ArchiveStatus, seenAt: Date | null, now: Date): ShownArchiveStatus {
+  if (noted !== 'starting' && noted !== 'following') return noted;
+  const silent = seenAt === null || now.getTime() - seenAt.getTime() > ARCHIVE_SILENT_MS;
+  return silent ? 'stalled' : noted;
+}
+
 export const notificationStatuses = ['pending', 'sent', 'failed'] as const;
 export type NotificationStatus = (typeof notificationStatuses)[number];
 

@@ -1,6 +1,7 @@
 /** Policies over HTTP, without workers: what a request leaves behind can be looked at, because nothing goes on by itself. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/domain/ids.js';
+import { ARCHIVE_SILENT_MS } from '../../src/domain/statuses.js';
 import { attachWorkflowId, chainScheduleId, detachWorkflowId } from '../../src/workflows/names.js';
 import type { Answer } from '../support/api-stack.js';
 import { databaseInput, useApi } from '../support/api-stack.js';
@@ -384,7 +385,7 @@ describe('points in time', () => {
     });
     const restore = (source: Record<string, unknown>) => api.call('POST', '/v1/restores', { body: body(source) });
     const window = async () => (await api.call('GET', `/v1/databases/${databaseId}/recovery-window`)).body;
-    expect(await window()).toEqual({ from: null, to: null, runs: [] });
+    expect(await window()).toEqual({ from: null, to: null, runs: [], archive: null });
     expect(codeOf(await restore({}))).toEqual([422, 'outside_window']);
     await attach(id, databaseId);
     const chain = await makeChain(id, databaseId);
@@ -554,5 +555,41 @@ describe('servers', () => {
       cleanupPending: [{ kind: 'replication_slot', name: 'slot', lastError }],
     });
     expect((await api.call('GET', '/v1/servers')).body.items.map((one: { id: string }) => one.id)).toContain(serverId);
+  });
+
+  it('are said to be followed only for as long as something was heard of whoever follows them', async () => {
+    const id = await makePolicy();
+    const databaseId = await makeDatabase();
+    await attach(id, databaseId);
+    const { chainId, serverId } = await makeChain(id, databaseId);
+    const read = async (path: string) => (await api.call('GET', path)).body;
+    const found = (list: { items: { id: string; databaseId?: string }[] }) =>
+      list.items.find((one) => [one.id, one.databaseId].includes(databaseId));
+    /** What everything that tells of an archive says of this one. */
+    const shown = async (archiveStatus: string, archiveSeenAt: Date | null) => {
+      await api.catalog.prisma.chain.update({ where: { id: chainId }, data: { archiveStatus, archiveSeenAt } });
+      const [server] = (await read(`/v1/servers/${serverId}`)).chains;
+      const all = [
+        (await read(`/v1/databases/${databaseId}`)).archive,
+        found(await read('/v1/databases?limit=200')),
+        (await read(`/v1/databases/${databaseId}/recovery-window`)).archive,
+        (await read(`/v1/policies/${id}/attachments/${databaseId}`)).archive,
+        found(await read(`/v1/policies/${id}/attachments`)),
+      ].map((one) => one.archive ?? one);
+      for (const one of all) {
+        expect(one).toMatchObject({ status: server.archiveStatus, lastSeenAt: server.archiveLastSeenAt });
+      }
+      expect(server.archiveLastSeenAt).toBe(archiveSeenAt?.toISOString() ?? null);
+      return server.archiveStatus;
+    };
+    const now = new Date();
+    const before = new Date(now.getTime() - ARCHIVE_SILENT_MS - 1_000);
+    expect(await shown('following', now)).toBe('following');
+    expect(await shown('following', before)).toBe('stalled');
+    expect(await shown('starting', before)).toBe('stalled');
+    expect(await shown('following', null)).toBe('stalled');
+    // An error was seen, and says why; a stopped one is not looked for.
+    expect(await shown('error', before)).toBe('error');
+    expect(await shown('stopped', before)).toBe('stopped');
   });
 });

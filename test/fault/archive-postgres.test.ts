@@ -5,9 +5,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { slotIsBehind } from '../../scripts/soak/chains/closing-checks.js';
 import { compareLogPositions } from '../../src/domain/compare-positions.js';
 import type { LogPosition } from '../../src/domain/positions.js';
+import { ARCHIVE_SEEN_EVERY_MS } from '../../src/domain/statuses.js';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
+import { getRecoveryWindow } from '../../src/usecases/get-recovery-window.js';
+import { getServer } from '../../src/usecases/get-server.js';
 import type { ArchivedServer } from '../support/archived-server.js';
 import { archiveServer } from '../support/archived-server.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
@@ -136,11 +140,40 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
     await worker.stop();
   });
 
+  const windowOf = () => getRecoveryWindow(stack.context, stack.admin, { databaseId: server.database.id });
+
+  test('is said to be followed by a worker that lives, also on an idle source, and not any more when it was killed', async () => {
+    const { prisma } = stack.catalog;
+    const shown = async () => (await getServer(stack.context, stack.admin, { serverId: server.serverId })).chains[0];
+    /** As if so much time had passed since the last sign of life. */
+    const age = () =>
+      prisma.$executeRaw`update "Chain" set "archiveSeenAt" = "archiveSeenAt" - interval '5 minutes' where id = ${server.chainId}`;
+    const worker = await stack.startWorker({ queues });
+    await server.caughtUp();
+    expect(await shown()).toMatchObject({ archiveStatus: 'following' });
+    await age();
+    expect(await shown()).toMatchObject({ archiveStatus: 'stalled' });
+    await until(async () => (await shown())?.archiveStatus === 'following', 'the follower to be heard again', 60_000);
+    await worker.kill();
+    const [window, chain] = [await windowOf(), await server.chain()];
+    expect(chain.archiveStatus).toBe('following');
+    await age();
+    // A living one would have said by then that it lives.
+    await sleep(ARCHIVE_SEEN_EVERY_MS + 2_000);
+    expect(await shown()).toMatchObject({ archiveStatus: 'stalled', coveredTo: chain.coveredTo?.toISOString() });
+    expect((await windowOf()).archive).toMatchObject({ status: 'stalled', coveredTo: window.archive?.coveredTo });
+    const next = await stack.startWorker({ queues });
+    await until(async () => (await shown())?.archiveStatus === 'following', 'the next follower to be heard', 90_000);
+    await server.caughtUp();
+    await next.stop();
+  });
+
   test('says a gap with its range, queues a full at once and begins the next epoch', async () => {
     const before = await stack.startWorker({ queues });
     await server.caughtUp();
     await before.stop();
     const { slotName } = await server.chain();
+    await expectSoakToSeeSlots(slotName);
     await source.query(`select pg_drop_replication_slot('${slotName}')`);
     const last = (await server.slices(0)).at(-1);
     for (let round = 0; round < 4; round += 1) {
@@ -171,6 +204,27 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
     expect((await server.chain()).archiveEpoch).toBe(1);
     await worker.stop();
   });
+
+  /** The soak's look after each kill: quiet while all is well, broken by a slot that is left or that is ahead of the store. */
+  async function expectSoakToSeeSlots(slotName: string): Promise<void> {
+    const { prisma } = stack.catalog;
+    const catalog = <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> =>
+      prisma.$queryRawUnsafe(text, ...values);
+    const admin = {
+      ...{ engine: 'postgresql', port: source.port, username: source.adminUser, password: source.adminPassword },
+    } as const;
+    const about = { slotName, chainId: server.chainId, product: 'pg17', source: { account: admin, admin } } as const;
+    const look = () => slotIsBehind({ catalog }, about);
+    await look();
+    await source.query(`select pg_create_physical_replication_slot('left_behind', true)`);
+    await expect(look()).rejects.toThrow('slots are left: left_behind');
+    await source.query(`select pg_drop_replication_slot('left_behind')`);
+    await look();
+    // Nobody archives it just now: whatever is written is not stored.
+    await source.query('create table not_stored as select i from generate_series(1, 1000) i', server.name);
+    await source.query(`select pg_replication_slot_advance('${slotName}', pg_current_wal_lsn())`);
+    await expect(look()).rejects.toThrow(/the slot stands at .*, stored is/);
+  }
 
   test('lets the source go when it is not wanted any more, and ends', async () => {
     const worker = await stack.startWorker({ queues });

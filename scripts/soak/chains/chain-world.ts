@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { loadConfig } from '../../../src/config.js';
 import type { AttachmentResource, PolicyResource } from '../../../src/domain/schemas/policies.js';
@@ -7,7 +8,7 @@ import { openHomeDatabase } from '../../../src/embedded/open-home-database.js';
 import type { EngineProduct } from '../../../src/platform/installed.js';
 import { createLogger } from '../../../src/platform/logger.js';
 import { giveTo, serverUser } from '../../../src/platform/run-as.js';
-import { embeddedDestination } from '../../lib/service-process.js';
+import { embeddedDestination, isServiceRunning } from '../../lib/service-process.js';
 import { comesToHold, hold } from '../broken.js';
 import type { StoreView } from '../invariants.js';
 import type { Ledger } from '../ledger.js';
@@ -47,6 +48,7 @@ export type ChainWorld = StoreView & {
 
 const DATABASE = 'soak ledger';
 const ATTACH_WITHIN_MS = 600_000;
+const CATALOG_BACK_WITHIN_MS = 60_000;
 
 /**
  * Little WAL is kept by the server itself, and binary logs are short: what the archive has not taken is held by its slot alone, and many files are
@@ -84,13 +86,12 @@ export async function startChainWorld(options: {
     const service = await startSoakService({ home: serviceHome, env: { LOG_LEVEL: 'debug' }, signal });
     closing.push(() => service.stop());
     const catalog = await openCatalog(serviceHome);
-    closing.push(() => catalog.end());
+    closing.push(() => catalog.close());
     const { id: destinationId } = await service.call<{ id: string }>('POST', '/v1/destinations', {
       name: 'soak store',
       ...embeddedDestination(service.process.run(), PREFIX),
     });
-    const query = async <Row>(text: string, values: readonly unknown[] = []) =>
-      (await catalog.query(text, [...values])).rows as Row[];
+    const { query } = catalog;
     const servers: Protected[] = [];
     for (const product of products) {
       signal.throwIfAborted();
@@ -106,11 +107,33 @@ export async function startChainWorld(options: {
   }
 }
 
-async function openCatalog(home: string): Promise<pg.Pool> {
-  const found = await openHomeDatabase({ ...loadConfig(), home }, createLogger({ level: 'warn', name: 'soak' }));
-  const pool = new pg.Pool({ connectionString: found.url, max: 4 });
-  pool.on('error', () => {});
-  return pool;
+/** It is killed too, alone and with the whole service, and may come back at another port. */
+async function openCatalog(home: string): Promise<Pick<ChainWorld, 'close'> & { query: ChainWorld['catalog'] }> {
+  const open = async () => {
+    const found = await openHomeDatabase({ ...loadConfig(), home }, createLogger({ level: 'warn', name: 'soak' }));
+    const pool = new pg.Pool({ connectionString: found.url, max: 4, connectionTimeoutMillis: 10_000 });
+    pool.on('error', () => {});
+    return pool;
+  };
+  let pool = await open();
+  const query = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
+    const giveUpAt = Date.now() + CATALOG_BACK_WITHIN_MS;
+    for (;;) {
+      const used = pool;
+      try {
+        return (await used.query(text, [...values])).rows as Row[];
+      } catch (error) {
+        // Without its service the home would be opened, and its catalog started, by us.
+        if (Date.now() > giveUpAt || !isServiceRunning(home)) throw error;
+        await sleep(500);
+        if (pool === used) {
+          pool = await open();
+          used.end().catch(() => {});
+        }
+      }
+    }
+  };
+  return { query, close: () => pool.end() };
 }
 
 type Begun = Pick<Protected, 'product' | 'source' | 'name' | 'ledger' | 'application' | 'noise'>;

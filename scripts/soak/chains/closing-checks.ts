@@ -5,11 +5,14 @@ import { join } from 'node:path';
 import { compareLogPositions } from '../../../src/domain/compare-positions.js';
 import type { LogPosition } from '../../../src/domain/positions.js';
 import type { AttachmentResource } from '../../../src/domain/schemas/policies.js';
+import { receivingSlot } from '../../../src/engines/postgres/archive/slots.js';
 import { readCommandLine } from '../../../src/platform/processes.js';
 import { Broken, comesToHold, hold } from '../broken.js';
 import { checkRuns, storeAgrees, uploadsLeft } from '../invariants.js';
 import type { Random } from '../random.js';
+import type { Account } from '../sql.js';
 import { listDatabases, withSql } from '../sql.js';
+import type { Source } from '../world.js';
 import type { BackupResult } from './chain-backups.js';
 import type { ChainWorld, Protected } from './chain-world.js';
 import { untilCovered } from './chain-world.js';
@@ -30,12 +33,21 @@ export async function findGaps(world: ChainWorld, server: Protected): Promise<Ga
   return rows.map(({ reason }) => ({ product: server.product, ...reason }));
 }
 
-/** Nothing is acknowledged to PostgreSQL before it is stored: the slot that holds its WAL is never ahead of the last slice. */
+type Slots = Pick<Protected, 'slotName' | 'chainId' | 'product'> & {
+  readonly source: Pick<Source, 'account' | 'admin'>;
+};
+
+/**
+ * Nothing is acknowledged to PostgreSQL before it is stored: the slot that holds its WAL is never ahead of the last slice. And whatever was
+ * killed, no slot but those of the chain stays: one that nobody moves fills the source's disk.
+ */
 export async function slotIsBehind(
-  world: ChainWorld,
-  { source, slotName, chainId, product }: Protected,
+  world: Pick<ChainWorld, 'catalog'>,
+  { source, slotName, chainId, product }: Slots,
 ): Promise<void> {
   if (source.account.engine !== 'postgresql') return;
+  const foreign = await slotsLeft(source.admin, [slotName, receivingSlot(slotName)]);
+  hold(foreign.length === 0, `${product}: slots are left: ${foreign.join(', ')}`);
   // The slot first: what is stored meanwhile only moves the store further.
   const [slot] = await withSql(source.admin, undefined, (sql) =>
     sql.query<{ lsn: string }>('select restart_lsn::text as lsn from pg_replication_slots where slot_name = ?', [
@@ -154,13 +166,17 @@ async function detach(world: ChainWorld, server: Protected): Promise<void> {
   hold(answer.status === 202 || answer.status === 204, `${path} was answered ${answer.status}`);
   if (server.source.account.engine !== 'postgresql') return;
   await comesToHold(CLEAN_WITHIN_MS, async () => {
-    const slots = await withSql(server.source.admin, undefined, (sql) =>
-      sql.query<{ name: string }>('select slot_name as name from pg_replication_slots'),
-    );
-    return slots.length === 0
-      ? null
-      : `slots are left on ${server.product}: ${slots.map(({ name }) => name).join(', ')}`;
+    const slots = await slotsLeft(server.source.admin);
+    return slots.length === 0 ? null : `slots are left on ${server.product}: ${slots.join(', ')}`;
   });
+}
+
+/** Slots of a PostgreSQL server but the `known`. Temporary ones end with their session: those of backups under way. */
+export async function slotsLeft(admin: Account, known: readonly string[] = []): Promise<string[]> {
+  const slots = await withSql(admin, undefined, (sql) =>
+    sql.query<{ name: string }>('select slot_name as name from pg_replication_slots where not temporary'),
+  );
+  return slots.map(({ name }) => name).filter((name) => !known.includes(name));
 }
 
 /** Folders and servers of sandboxes: of the present worker, and processes of former ones. */

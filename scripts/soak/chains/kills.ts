@@ -14,7 +14,16 @@ import { withSql } from '../sql.js';
 import type { ChainWorld, Protected } from './chain-world.js';
 import { untilCovered } from './chain-world.js';
 
-export const killSorts = ['receiver', 'source', 'worker', 'worker and its spool', 'store', 'Temporal'] as const;
+export const killSorts = [
+  'receiver',
+  'source',
+  'worker',
+  'worker and its spool',
+  'store',
+  'Temporal',
+  'catalog',
+  'whole service',
+] as const;
 export type KillSort = (typeof killSorts)[number];
 
 /** One kill as one server met it. */
@@ -32,6 +41,8 @@ const shared: readonly (readonly [KillSort, number])[] = [
   ['worker and its spool', 3],
   ['store', 3],
   ['Temporal', 3],
+  ['catalog', 3],
+  ['whole service', 2],
 ];
 const own: readonly (readonly [KillSort, number])[] = [
   ['receiver', 3],
@@ -75,9 +86,22 @@ export async function killAndFollow(
   );
 }
 
+const components = {
+  worker: 'worker',
+  'worker and its spool': 'worker',
+  store: 's3',
+  Temporal: 'temporal',
+  catalog: 'database',
+} as const;
+
 async function killShared(world: ChainWorld, sort: KillSort): Promise<number> {
-  const names = { worker: 'worker', 'worker and its spool': 'worker', store: 's3', Temporal: 'temporal' } as const;
-  const name = names[sort as keyof typeof names];
+  if (sort === 'whole service') {
+    await untilUp(() => world.service.process.run().pids.worker ?? null, sort);
+    const killedAt = Date.now();
+    await world.service.killAndRestart();
+    return killedAt;
+  }
+  const name = components[sort as keyof typeof components];
   const pid = await untilUp(() => world.service.process.run().pids[name] ?? null, sort);
   const mark = markProcess(pid);
   const at = Date.now();

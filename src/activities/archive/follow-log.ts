@@ -1,6 +1,7 @@
 import type { ArchiveRun } from '../../catalog/runs/archive-run.js';
 import {
   assertHoldsArchive,
+  noteArchiveSeen,
   raiseArchiveToken,
   readArchiveRun,
   writeArchiveFacts,
@@ -8,6 +9,7 @@ import {
 import { insertSlices } from '../../catalog/runs/slices.js';
 import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
 import type { LogPosition } from '../../domain/positions.js';
+import { ARCHIVE_SEEN_EVERY_MS } from '../../domain/statuses.js';
 import type { LogFollower } from '../../engines/log-follower.js';
 import { followLog as follow } from '../../recovery/follow-log.js';
 import type { LogStore } from '../../recovery/resume-log.js';
@@ -63,6 +65,7 @@ export function followLog(deps: ActivityDeps): Activities['followLog'] {
       const destination = await openStore(deps, chain.policy.destination, { patienceMs: STORE_PATIENCE_MS });
       const rotation = AbortSignal.timeout(ROTATE_MS);
       const signal = AbortSignal.any([step.signal, rotation]);
+      const living = setInterval(() => sayAlive(deps, chainId, token), ARCHIVE_SEEN_EVERY_MS);
       try {
         await assertMounted(deps, chain.policy.destination, destination, signal);
         await claimDestination({ destination, installationId: deps.installationId, signal });
@@ -75,9 +78,17 @@ export function followLog(deps: ActivityDeps): Activities['followLog'] {
         if (rotation.aborted && !step.signal.aborted) return { ended: 'rotated' };
         throw error;
       } finally {
+        clearInterval(living);
         destination.close();
       }
     });
+}
+
+/** By a timer, as heartbeats are: also while the store's end is read or the source is slow to answer. */
+function sayAlive(deps: ActivityDeps, chainId: string, token: number): void {
+  noteArchiveSeen(deps.catalog, chainId, token).catch((error: unknown) =>
+    deps.logger.warn({ err: error, chainId }, 'that the log is followed was not noted'),
+  );
 }
 
 function gapOf(error: TidemarkError): FollowResult {

@@ -87,6 +87,7 @@ async function takeFrom(work: ChainWork, source: BackupSource, parent: ChosenPar
     await assertServer(work, session, source);
     await noteFacts(work, { sourceDatabaseId: database.id === run.databaseId ? null : database.id });
     await tellSourceChange(work, source);
+    await deps.faults.reach('backup-opened', step.signal);
     meter.enter(parent === null ? 'copying' : 'copying changes', session.estimatedBytes);
     const taken = await take({
       session,

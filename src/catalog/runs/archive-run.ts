@@ -100,6 +100,7 @@ export async function writeArchiveFacts(
       ...plain,
       ...(archiveError === undefined ? {} : { archiveError: archiveError === null ? noJson : toJson(archiveError) }),
       ...(plain.archiveStatus === 'following' ? { archiveSince: new Date() } : {}),
+      archiveSeenAt: new Date(),
     },
   });
   if (count !== 1) throw fencedArchive(chainId);
@@ -108,6 +109,14 @@ export async function writeArchiveFacts(
   await catalog.prisma.chain.updateMany({
     where: { id: chainId, archiveToken: token, OR: [{ coveredTo: null }, { coveredTo: { lt: time } }] },
     data: { coveredTo: time },
+  });
+}
+
+/** The follower that holds the token lives. One that was replaced notes nothing. */
+export async function noteArchiveSeen(catalog: Catalog, chainId: string, token: number): Promise<void> {
+  await catalog.prisma.chain.updateMany({
+    where: { id: chainId, archiveToken: token },
+    data: { archiveSeenAt: new Date() },
   });
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { engineKinds } from '../engine-kinds.js';
-import { archiveStatuses, attachmentStatuses, pitrStatuses } from '../statuses.js';
+import { attachmentStatuses, pitrStatuses, shownArchiveStatuses } from '../statuses.js';
 import { findingSchema } from './checks.js';
 import {
   databaseNameSchema,
@@ -88,6 +88,20 @@ export const capabilitiesSchema = z
   })
   .meta({ id: 'Capabilities', description: 'What is possible with this database, and why the rest is not.' });
 
+const archiveFields = {
+  status: z.enum(shownArchiveStatuses).meta({
+    description:
+      'starting until the receiver delivers, then following; error with the reason while it is tried again; stalled: nothing was heard of it for a while, for instance because no worker runs; off and stopped: not wanted.',
+  }),
+  error: recordedErrorSchema.nullable(),
+  coveredTo: timestamp.nullable().meta({ description: 'Everything committed before it is in the store.' }),
+  lastSeenAt: timestamp.nullable().meta({ description: 'When whoever follows the log last said so.' }),
+};
+export const archiveStateSchema = z
+  .object(archiveFields)
+  .meta({ id: 'ArchiveState', description: "How the archive of a server's log fares, as far as it was seen." });
+export type ArchiveState = z.infer<typeof archiveStateSchema>;
+
 export const databaseSchema = z
   .object({
     id: idSchema('database'),
@@ -111,6 +125,7 @@ export const databaseSchema = z
       .nullable()
       .meta({ description: 'The policy that it is under.' }),
     pitrStatus: z.enum(pitrStatuses).nullable().meta({ description: 'Of its attachment; null without one.' }),
+    archive: archiveStateSchema.nullable().meta({ description: "Of its server's log under its policy; null without." }),
     checkedAt: timestamp.nullable(),
     checkError: recordedErrorSchema.nullable(),
     createdAt: timestamp,
@@ -134,9 +149,10 @@ export const serverSchema = z
         z.object({
           id: z.string(),
           policyId: z.string(),
-          archiveStatus: z.enum(archiveStatuses),
-          archiveError: recordedErrorSchema.nullable(),
-          coveredTo: timestamp.nullable().meta({ description: 'Everything committed before it is in the store.' }),
+          archiveStatus: archiveFields.status,
+          archiveError: archiveFields.error,
+          coveredTo: archiveFields.coveredTo,
+          archiveLastSeenAt: archiveFields.lastSeenAt,
           createdAt: timestamp,
         }),
       )

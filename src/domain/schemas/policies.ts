@@ -3,6 +3,7 @@ import { incrementalSteps, weekdays } from '../chain-schedule.js';
 import { attachmentStatuses, pausedByReasons, pitrStatuses, policyStatuses } from '../statuses.js';
 import { findingSchema } from './checks.js';
 import { idSchema, isPlainText, listOf, nameSchema, pageFields, recordedErrorSchema, timestamp } from './common.js';
+import { archiveStateSchema } from './databases.js';
 
 const timeSchema = z
   .string()
@@ -157,6 +158,7 @@ export const attachmentSchema = z
     status: z.enum(attachmentStatuses),
     pitrStatus: z.enum(pitrStatuses),
     pitrError: recordedErrorSchema.nullable(),
+    archive: archiveStateSchema.nullable().meta({ description: "Of its server's log; null until there is a chain." }),
     accepted: z.array(z.string()),
     findings: z.array(findingSchema).meta({ description: 'What the last inspection found, with statements to run.' }),
     sandboxProvenAt: timestamp.nullable().meta({ description: 'When a sandbox last opened a backup of this server.' }),
@@ -207,6 +209,9 @@ export const recoveryWindowSchema = z
     runs: z
       .array(z.object({ from: timestamp, to: timestamp }))
       .meta({ description: 'Every stretch without a gap, oldest first; `from` and `to` are those of the newest.' }),
+    archive: archiveStateSchema
+      .nullable()
+      .meta({ description: 'Whether `to` moves on; null for a database that was never under a policy.' }),
   })
   .meta({
     id: 'RecoveryWindow',

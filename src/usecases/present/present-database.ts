@@ -4,9 +4,9 @@ import type { ServerRow } from '../../catalog/servers.js';
 import { engineKinds } from '../../domain/engine-kinds.js';
 import { findingSchema } from '../../domain/schemas/checks.js';
 import { recordedErrorSchema, tlsSchema } from '../../domain/schemas/common.js';
-import type { DatabaseResource, ServerResource } from '../../domain/schemas/databases.js';
+import type { ArchiveState, DatabaseResource, ServerResource } from '../../domain/schemas/databases.js';
 import { capabilitiesSchema } from '../../domain/schemas/databases.js';
-import { archiveStatuses, attachmentStatuses, pitrStatuses } from '../../domain/statuses.js';
+import { archiveStatuses, attachmentStatuses, pitrStatuses, shownArchiveStatus } from '../../domain/statuses.js';
 import { numberOf, timeText } from './times.js';
 
 const engineSchema = z.enum(engineKinds);
@@ -18,6 +18,18 @@ const capabilitiesColumn = capabilitiesSchema.nullable().catch(null);
 export const findingsColumn = z.array(findingSchema).catch([]);
 export const errorColumn = recordedErrorSchema.nullable().catch(null);
 export const tlsColumn = tlsSchema.nullable().catch(null);
+
+export function presentArchive(
+  chain: Pick<ServerRow['chains'][number], 'archiveStatus' | 'archiveError' | 'archiveSeenAt' | 'coveredTo'>,
+): ArchiveState {
+  const { archiveSeenAt } = chain;
+  return {
+    status: shownArchiveStatus(archiveStatusColumn.parse(chain.archiveStatus), archiveSeenAt, new Date()),
+    error: errorColumn.parse(chain.archiveError),
+    coveredTo: timeText(chain.coveredTo),
+    lastSeenAt: timeText(archiveSeenAt),
+  };
+}
 
 export function presentDatabase(row: DatabaseRow): DatabaseResource {
   const [attachment] = row.attachments;
@@ -43,6 +55,7 @@ export function presentDatabase(row: DatabaseRow): DatabaseResource {
         ? null
         : { policyId: attachment.policyId, status: attachmentStatusColumn.parse(attachment.status) },
     pitrStatus: attachment === undefined ? null : pitrStatusColumn.parse(attachment.pitrStatus),
+    archive: attachment?.chain ? presentArchive(attachment.chain) : null,
     checkedAt: timeText(row.checkedAt),
     checkError: errorColumn.parse(row.checkError),
     createdAt: row.createdAt.toISOString(),
@@ -58,14 +71,18 @@ export function presentServer(row: ServerRow): ServerResource {
     version: row.version,
     major: row.major,
     databases: row._count.databases,
-    chains: row.chains.map((chain) => ({
-      id: chain.id,
-      policyId: chain.policyId,
-      archiveStatus: archiveStatusColumn.parse(chain.archiveStatus),
-      archiveError: errorColumn.parse(chain.archiveError),
-      coveredTo: timeText(chain.coveredTo),
-      createdAt: chain.createdAt.toISOString(),
-    })),
+    chains: row.chains.map((chain) => {
+      const { status, error, coveredTo, lastSeenAt } = presentArchive(chain);
+      return {
+        id: chain.id,
+        policyId: chain.policyId,
+        archiveStatus: status,
+        archiveError: error,
+        coveredTo,
+        archiveLastSeenAt: lastSeenAt,
+        createdAt: chain.createdAt.toISOString(),
+      };
+    }),
     cleanupPending: row.cleanups.map((cleanup) => ({
       id: cleanup.id,
       kind: cleanup.kind,

@@ -8,7 +8,7 @@ import type { AttachmentResource, PolicyResource } from '../../domain/schemas/po
 import { attachmentSchema, readPolicyRetention } from '../../domain/schemas/policies.js';
 import { pausedByReasons, policyStatuses } from '../../domain/statuses.js';
 import { nextChainRuns, readPolicySchedule } from '../schedules/chain-schedules.js';
-import { errorColumn, findingsColumn } from './present-database.js';
+import { errorColumn, findingsColumn, presentArchive } from './present-database.js';
 import { timeText } from './times.js';
 
 const statusColumn = z.enum(policyStatuses);
@@ -56,6 +56,7 @@ export function presentAttachment(row: AttachmentRow): AttachmentResource {
     status: attachmentStatus.parse(row.status),
     pitrStatus: pitrStatus.parse(row.pitrStatus),
     pitrError: errorColumn.parse(row.pitrError),
+    archive: row.chain === null ? null : presentArchive(row.chain),
     accepted: acceptedColumn.parse(row.accepted),
     findings: findingsColumn.parse(row.findings),
     sandboxProvenAt: timeText(row.sandboxProvenAt),

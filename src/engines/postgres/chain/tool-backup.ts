@@ -1,3 +1,4 @@
+import { TidemarkError } from '../../../domain/errors.js';
 import type { ChildOutput } from '../../../platform/child-output.js';
 import type { Child } from '../../../platform/spawn-child.js';
 import type { DatabaseConnection, EngineContext, StartedPart } from '../../engine.js';
@@ -60,6 +61,17 @@ export class ToolBackup implements BackupRun {
     await this.child?.kill();
   }
 
+  /** One that was made since we looked: the next attempt looks anew, and asks the server itself for all of them (WireBackup). */
+  private explainTablespaces(stderr: string): TidemarkError | null {
+    if (!/can only write single tablespace to stdout/.test(stderr)) return null;
+    const { host, port } = this.connection;
+    return new TidemarkError(
+      'dump_failed',
+      `A tablespace was made on ${placeOf(this.connection)} just as its backup began, and pg_basebackup cannot stream it. The next attempt reads the server in another way, which can.`,
+      { object: `${host}:${port}` },
+    );
+  }
+
   private async run(): Promise<void> {
     const { connection, context, source, wish } = this;
     const { tap } = this.opened;
@@ -99,7 +111,8 @@ export class ToolBackup implements BackupRun {
           this.output = output;
         },
         output: 'a base backup',
-        ...(parent === null ? {} : { explain: explainRefusal }),
+        explain: (stderr) =>
+          this.explainTablespaces(stderr) ?? (wish.parentManifest === null ? null : explainRefusal(stderr)),
       });
     } catch (error) {
       if (!tap.destroyed) tap.destroy(error instanceof Error ? error : undefined);

@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "Chain" ADD COLUMN     "archiveSeenAt" TIMESTAMP(3);

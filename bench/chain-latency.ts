@@ -15,7 +15,8 @@ import type { TlsStore } from './tls-store.js';
 
 export const SOURCE_CORE = 0;
 export const TIDEMARK_CORE = 1;
-const RATES = [500, 1000];
+/** Transactions per second that are offered. */
+export const RATES = [500, 1000];
 const TARGET = { p50: 2_000, p99: 5_000 };
 
 export type LatencyResult = {

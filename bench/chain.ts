@@ -72,7 +72,7 @@ export async function runChainBench(args: string[]): Promise<void> {
         report(part, 'From commit to durable', latencySection(results, windowMs));
       } else if (part === 'throughput') {
         const results: ThroughputResult[] = [];
-        const window = windowMs / 5;
+        const window = windowMs / 10;
         for (const product of engines)
           results.push(...(await benchThroughput(product, { store, dir, windowMs: window, rounds })));
         report(part, 'What an archive costs its source', throughputSection(results, window));

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { findDescendants } from '../src/platform/processes.js';
 
 /** Linux counts process times in hundredths of a second, whatever the kernel's own tick. */
 const MS_PER_TICK = 10;
@@ -22,4 +23,18 @@ export function cpuMsOf(pid: number | 'self'): number {
 export function cpuMsOfChildren(): number {
   const [user = 0, system = 0] = statFields('self').slice(13, 15);
   return (user + system) * MS_PER_TICK;
+}
+
+/** Processor time of a server's processes that are running, in milliseconds, to the microsecond. One that ended is not in it. */
+export function serverCpuMs(pid: number): number {
+  let nanoseconds = 0;
+  for (const one of [pid, ...findDescendants(pid).map((mark) => mark.pid)]) {
+    try {
+      for (const thread of readdirSync(`/proc/${one}/task`))
+        nanoseconds += Number(readFileSync(`/proc/${one}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
+    } catch {
+      // It ended just now.
+    }
+  }
+  return nanoseconds / 1e6;
 }

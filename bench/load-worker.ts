@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection } from 'mysql2/promise';
 import pg from 'pg';
 import type { DatabaseConnection } from '../src/engines/engine.js';
+import { serverCpuMs } from './cpu-time.js';
 import { COUNTERS } from './load-tables.js';
 
 export type LoadTask = {
@@ -17,6 +18,8 @@ export type LoadTask = {
   /** For so long, or exactly this many transactions. */
   readonly forMs?: number;
   readonly count?: number;
+  /** The server's main process: how much processor time it takes meanwhile. */
+  readonly serverPid?: number | undefined;
 };
 export type LoadFigures = {
   /** Date.now() before each transaction was sent, in this order. */
@@ -25,6 +28,8 @@ export type LoadFigures = {
   readonly positions: readonly string[];
   /** From the first transaction sent to the last one committed. */
   readonly wallMs: number;
+  /** Of the server's processes meanwhile; 0 when not asked for. */
+  readonly serverCpuMs: number;
 };
 
 const BODY = 'a line of an order, as long as such lines are in many shops, with a few words of remarks. '.repeat(3);
@@ -70,6 +75,8 @@ async function applyLoad(task: LoadTask): Promise<LoadFigures> {
   const sent: { at: number; position: string }[] = [];
   const end = task.forMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + task.forMs;
   const most = task.count ?? Number.POSITIVE_INFINITY;
+  const cpu = () => (task.serverPid === undefined ? 0 : serverCpuMs(task.serverPid));
+  const cpuBefore = cpu();
   const started = performance.now();
   let begun = 0;
   const run = async (session: Session) => {
@@ -89,8 +96,10 @@ async function applyLoad(task: LoadTask): Promise<LoadFigures> {
   };
   await Promise.all(sessions.map(run));
   const wallMs = performance.now() - started;
+  const cpuMs = cpu() - cpuBefore;
   for (const session of sessions) await session.close();
-  return { sentAt: sent.map(({ at }) => at), positions: sent.map(({ position }) => position), wallMs };
+  const [sentAt, positions] = [sent.map(({ at }) => at), sent.map(({ position }) => position)];
+  return { sentAt, positions, wallMs, serverCpuMs: cpuMs };
 }
 
 process.stdout.write(JSON.stringify(await applyLoad(JSON.parse(await text(process.stdin)) as LoadTask)));

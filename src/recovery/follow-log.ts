@@ -54,24 +54,38 @@ export type FollowLog = {
 
 /**
  * Follows a server's log into the store until the signal aborts: receive, store, note, and only then acknowledge. Throws what the follower
- * or the store throws, `log_gap` for a log that does not go on where the store ends, `fenced` when another one has taken over. Memory is
- * bounded by one chunk and one merge.
+ * or the store throws, `log_gap` for a log that does not go on where the store ends, `fenced` when another one has taken over. While more
+ * waits than a chunk, the next one is read, compressed and sent beside it; its record is written after its predecessor's. Memory is bounded by
+ * two chunks and one merge.
  */
 export async function followLog(options: FollowLog): Promise<void> {
   const { follower, store } = options;
   const { signal } = store;
   const writer = new SliceWriter(options);
   const coverage = new Coverage(options);
+  let unsettled: { readonly chunk: LogChunk; readonly written: Promise<void> } | null = null;
+  const settle = async () => {
+    const first = unsettled;
+    unsettled = null;
+    if (first === null) return;
+    await first.written;
+    await follower.acknowledge(first.chunk);
+  };
   try {
     for (;;) {
       signal.throwIfAborted();
       coverage.ask(writer.position);
       const began = Date.now();
-      const chunk = await follower.next({ waitMs: TICK_MS, signal });
-      if (chunk !== null) {
-        await writer.write(chunk, coverage.timeAt(chunk.end));
-        await follower.acknowledge(chunk);
-      }
+      const waitMs = unsettled === null ? TICK_MS : 0;
+      const chunk = await follower.next({ waitMs, signal }).catch(async (error: unknown) => {
+        // What came before the log's end is stored first.
+        await settle();
+        throw error;
+      });
+      const written = chunk === null ? null : writer.write(chunk, () => coverage.timeAt(chunk.end));
+      await settle();
+      if (chunk !== null && written !== null) unsettled = { chunk, written };
+      if (chunk === null || chunk.body.length < BUSY_BYTES) await settle();
       const covered = writer.position === null ? null : coverage.take(writer.position);
       if (covered !== null) await options.onCovered(covered);
       await options.onState(follower.state());
@@ -91,6 +105,9 @@ class SliceWriter {
   /** To here the log is stored. */
   position: LogPosition | null;
   private last: StoredSlice | null;
+  /** What was begun last, stored or not. */
+  private begun: { readonly seq: number; readonly file: string; readonly end: number; readonly endsFile: boolean } | null;
+  private turn: Promise<void> = Promise.resolve();
   private neighbours: StoredSlice[];
   private merging: Promise<void> = Promise.resolve();
   private readonly options: FollowLog;
@@ -99,6 +116,7 @@ class SliceWriter {
     this.options = options;
     this.last = options.last;
     this.position = options.last?.record.endPosition ?? null;
+    this.begun = options.last === null ? null : placeOf(options.last);
     const groups = groupNeighbours(options.small);
     const open = groups.at(-1);
     const isOpen = open !== undefined && open.at(-1)?.record.seq === options.last?.record.seq && !isDue(open);
@@ -106,12 +124,24 @@ class SliceWriter {
     for (const group of isOpen ? groups.slice(0, -1) : groups) if (group.length > 1) this.merge(group);
   }
 
-  async write(chunk: LogChunk, coversTo: string | null): Promise<void> {
-    const { store, keys, installationId, chainId, follower } = this.options;
+  /**
+   * Resolves when the chunk is durable. The next one may be begun before: it is stored beside this one, and follows it. `coversTo` is asked
+   * when everything before it is.
+   */
+  write(chunk: LogChunk, coversTo: () => string | null): Promise<void> {
+    const before = this.turn;
+    this.turn = this.store(chunk, coversTo, before);
+    // Told to who waits for this chunk; until then it is no unhandled failure.
+    this.turn.catch(() => {});
+    return this.turn;
+  }
+
+  private async store(chunk: LogChunk, coversTo: () => string | null, before: Promise<void>): Promise<void> {
+    const { store, keys, installationId, chainId, follower, taken } = this.options;
     this.assertGoesOn(chunk);
-    const fromSeq = (this.last?.record.seq ?? 0) + 1;
-    const { taken } = this.options;
+    const fromSeq = (this.begun?.seq ?? 0) + 1;
     const seq = taken < fromSeq ? fromSeq : taken + 1;
+    this.begun = { seq, file: chunk.file, end: chunk.offset + chunk.body.length, endsFile: chunk.endsFile };
     const slice = await writeLogSlice({
       place: store.place,
       keys,
@@ -129,9 +159,13 @@ class SliceWriter {
         endPosition: chunk.end,
         firstCommitAt: chunk.firstCommitAt,
         lastCommitAt: chunk.lastCommitAt,
-        coversTo,
-        previous: this.last === null ? null : tailOf(this.last),
+        coversTo: null,
+        previous: null,
         tail: null,
+      },
+      link: async () => {
+        await before;
+        return { previous: this.last === null ? null : tailOf(this.last), coversTo: coversTo() };
       },
       source: Readable.from([chunk.body], { objectMode: false }),
       signal: store.signal,
@@ -143,21 +177,22 @@ class SliceWriter {
     this.gather(slice);
   }
 
-  /** Waits for the merge under way. */
+  /** Waits for what is under way, whatever becomes of it. */
   async idle(): Promise<void> {
+    await this.turn.catch(() => {});
     await this.merging;
   }
 
-  /** The follower proves what it receives; a chunk at another place than the store's end would still be a hole. */
+  /** The follower proves what it receives; a chunk at another place than the end of the last would still be a hole. */
   private assertGoesOn(chunk: LogChunk): void {
-    const last = this.last?.record;
-    if (last === undefined && chunk.offset === 0) return;
-    const sameFile = last?.file === chunk.file;
-    const expected = sameFile && last !== undefined ? last.offset + last.object.bytes : 0;
-    if (chunk.offset === expected && !(sameFile && last?.endsFile)) return;
+    const { begun } = this;
+    if (begun === null && chunk.offset === 0) return;
+    const sameFile = begun?.file === chunk.file;
+    const expected = sameFile ? begun.end : 0;
+    if (chunk.offset === expected && !(sameFile && begun.endsFile)) return;
     throw new TidemarkError(
       'log_gap',
-      `The log does not go on where the store ends: ${chunk.file} at byte ${chunk.offset} came after ${last === undefined ? 'nothing' : `${last.file} up to byte ${last.offset + last.object.bytes}`}.`,
+      `The log does not go on where the store ends: ${chunk.file} at byte ${chunk.offset} came after ${begun === null ? 'nothing' : `${begun.file} up to byte ${begun.end}`}.`,
       { object: chunk.file },
     );
   }
@@ -199,6 +234,13 @@ class SliceWriter {
     });
   }
 }
+
+const placeOf = ({ record }: StoredSlice) => ({
+  seq: record.seq,
+  file: record.file,
+  end: record.offset + record.object.bytes,
+  endsFile: record.endsFile,
+});
 
 const plainIdentity = ({ engine, identity, version, major }: ServerIdentity): ServerIdentity => ({
   engine,

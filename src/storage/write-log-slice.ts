@@ -18,6 +18,8 @@ export type WriteLogSlice = {
   readonly keys: SliceKeys;
   readonly installationId: string;
   readonly slice: SliceContent;
+  /** What is known of it only once its predecessor is durable: asked when the object is stored, and no record is written before it answers. */
+  readonly link?: () => Promise<Pick<SliceContent, 'previous' | 'coversTo'>>;
   /** The plain bytes, `slice.bytes` of them. */
   readonly source: Readable;
   readonly signal: AbortSignal;
@@ -31,7 +33,7 @@ export type WriteLogSlice = {
  */
 export async function writeLogSlice(options: WriteLogSlice): Promise<StoredSlice> {
   const { place, keys, slice, signal } = options;
-  const { bytes, ...about } = slice;
+  const { bytes, ...content } = slice;
   const artifact = await writeArtifact({
     destination: place.destination,
     keyPrefix: placePrefix(place),
@@ -50,6 +52,7 @@ export async function writeLogSlice(options: WriteLogSlice): Promise<StoredSlice
       `${slice.file}: ${artifact.bytes} bytes came where ${bytes} were announced.`,
     );
   }
+  const about = { ...content, ...(await options.link?.()) };
   const record = sealSliceRecord(
     {
       format: 'tidemark-slice-1',

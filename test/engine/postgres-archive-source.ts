@@ -9,7 +9,7 @@ import { openFollower } from '../../src/engines/postgres/archive/open-follower.j
 import { readLogEnd } from '../../src/engines/postgres/archive/read-log-end.js';
 import type { EngineProduct } from '../../src/platform/installed.js';
 import type { ArchivePlaces } from '../support/archive-places.js';
-import { findReceivers, useArchivePlaces } from '../support/archive-places.js';
+import { useArchivePlaces } from '../support/archive-places.js';
 import type { FolderArchive } from '../support/archive-to-folder.js';
 import { archiveToFolder } from '../support/archive-to-folder.js';
 import { usePrivateEngine } from '../support/engine-servers.js';
@@ -18,9 +18,6 @@ import { useContext } from './contract.js';
 export const archiveEngine = { openFollower, readLogEnd, comparePositions: compareLogPositions };
 const ROLE = 'archiver';
 const PASSWORD = "o'r \\ wal";
-
-/** Process ids of the receivers that this process started into one spool. */
-export const receivers = (spoolDir: string) => findReceivers(/pg_receivewal$/, `--directory=${spoolDir}`);
 
 export type Server = ReturnType<typeof usePrivateEngine>;
 
@@ -63,6 +60,13 @@ export function useSource(product: EngineProduct, settings: Readonly<Record<stri
     newArchive,
     fill: (rows: number) =>
       server.query(`INSERT INTO written SELECT i, repeat('x', 200) FROM generate_series(1, ${rows}) i`),
+    /** Ends the server's side of every receiver; how many there were. */
+    cutReceivers: async () => {
+      const cut = await server.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'walsender'",
+      );
+      return cut.length;
+    },
     slotLsn: async (slot: string) => {
       const [row] = await server.query<{ lsn: string | null }>(
         `SELECT restart_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`,

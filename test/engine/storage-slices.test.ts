@@ -255,4 +255,30 @@ describe.each([
     ).rejects.toThrow('replaced');
     expect(existsSync(archive.path(recordKey))).toBe(false);
   });
+
+  it('are published after their predecessor, also when their bytes were stored before it', async () => {
+    const fresh = await makeArchive(type, encrypted);
+    const predecessor = Promise.withResolvers<StoredSlice>();
+    const stored = Promise.withResolvers<void>();
+    const [{ record }] = written.slices as [StoredSlice];
+    const second = writeLogSlice({
+      place: fresh.place,
+      keys: fresh.keys,
+      installationId,
+      slice: { ...record, fromSeq: 2, seq: 2, offset: 3, bytes: 3, previous: null },
+      link: async () => {
+        stored.resolve();
+        return { previous: tailOf(await predecessor.promise), coversTo: null };
+      },
+      source: Readable.from([Buffer.from('def')]),
+      signal,
+      assertMayPublish: async () => {},
+    });
+    await stored.promise;
+    const first = await write(fresh, null, { file: '0001', offset: 0, body: Buffer.from('abc') });
+    expect(existsSync(fresh.path(first.recordKey.replaceAll('0000000001', '0000000002')))).toBe(false);
+    predecessor.resolve(first);
+    expect((await second).record.previous).toBe(tailOf(first));
+    expect(existsSync(fresh.path((await second).recordKey))).toBe(true);
+  });
 });

@@ -10,36 +10,43 @@ const SEGMENT = 1024 * 1024;
 const dir = mkdtempSync(join(tmpdir(), 'tm-wal-reader-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** A segment file as pg_receivewal makes it: full size from the start, zeros where nothing was written yet. */
-const segment = (written: number) => Buffer.concat([Buffer.alloc(written, 0x61), Buffer.alloc(SEGMENT - written)]);
+const log = (bytes: number) => Buffer.alloc(bytes, 0x61);
 
-it('takes nothing of a segment that a new timeline repeats before the receiver reports more than the former timeline had', async () => {
+it('takes nothing of a segment that a new timeline repeats before the receiver has written there', async () => {
   const spool = new Spool(dir, SEGMENT);
   const write = (name: string, body: Buffer | string) => writeFileSync(spool.path(name), body);
   const reader = new WalReader(spool, { timeline: 1, lsn: parseLsn('0/400000') });
-  const left = parseLsn('0/480000');
-  write('000000010000000000000004.partial', segment(0x80000));
+  write('000000010000000000000004.partial', log(0x80000));
   write('00000002.history', '1\t0/480000\tno recovery target specified\n');
-  const stale = { lsn: left, generation: 0 };
-  expect(await reader.read(stale, left)).toMatchObject({
+  const former = { timeline: 1, lsn: parseLsn('0/480000'), generation: 1 };
+  expect(await reader.read(former, false)).toMatchObject({
     file: '000000010000000000000004',
     end: { timeline: 1, lsn: '0/480000' },
   });
-  expect(await reader.read(stale, left)).toMatchObject({ file: '00000002.history' });
+  expect(await reader.read(former, false)).toMatchObject({ file: '00000002.history' });
 
-  // The program has opened the new timeline's file and written nothing yet, but still calls the former end flushed.
-  write('000000020000000000000004.partial', segment(0));
-  expect(await reader.read(stale, left)).toBeNull();
-  // Nothing more will come: what was reported last does not make zeros the log either.
-  expect(await reader.read(null, left)).toBeNull();
+  // The file of the new timeline is there; what was written last is of the former one.
+  write('000000020000000000000004.partial', log(0x80100));
+  expect(await reader.read(former, false)).toBeNull();
+  // Nothing more will come: that makes nothing else the log either.
+  expect(await reader.read(former, true)).toBeNull();
 
-  write('000000020000000000000004.partial', segment(0x80100));
-  const chunk = await reader.read({ lsn: parseLsn('0/480100'), generation: 0 }, left);
+  const chunk = await reader.read({ timeline: 2, lsn: parseLsn('0/480100'), generation: 1 }, false);
   expect(chunk).toMatchObject({
     file: '000000020000000000000004',
     offset: 0,
     start: { timeline: 2, lsn: '0/480000' },
     end: { timeline: 2, lsn: '0/480100' },
   });
-  expect(chunk?.body.equals(Buffer.alloc(0x80100, 0x61))).toBe(true);
+  expect(chunk?.body.equals(log(0x80100))).toBe(true);
+});
+
+it('does not read further than the present run of the receiver has written, over what an earlier one left', async () => {
+  const spool = new Spool(mkdtempSync(join(dir, 'again-')), SEGMENT);
+  const reader = new WalReader(spool, { timeline: 1, lsn: parseLsn('0/400000') });
+  writeFileSync(spool.path('000000010000000000000004.partial'), log(0x3000));
+  const at = (lsn: string, generation: number) => ({ timeline: 1, lsn: parseLsn(lsn), generation });
+  expect((await reader.read(at('0/401000', 1), false))?.body.length).toBe(0x1000);
+  expect(await reader.read(at('0/400800', 2), false)).toBeNull();
+  expect(await reader.read(at('0/402000', 2), false)).toMatchObject({ offset: 0x1000, end: { lsn: '0/402000' } });
 });

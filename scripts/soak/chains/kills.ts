@@ -10,6 +10,7 @@ import {
 } from '../../../src/platform/processes.js';
 import { signalComponent } from '../disturbances.js';
 import type { Random } from '../random.js';
+import { withSql } from '../sql.js';
 import type { ChainWorld, Protected } from './chain-world.js';
 import { untilCovered } from './chain-world.js';
 
@@ -129,6 +130,14 @@ async function killOwn(world: ChainWorld, server: Protected, sort: KillSort, pau
     await server.source.server.restart();
     return at;
   }
+  if (server.source.admin.engine === 'postgresql') {
+    // Its receiver is a connection of the worker's: what dies alone is the sender.
+    return await withSql(server.source.admin, undefined, async (sql) => {
+      const at = Date.now();
+      await sql.query(`select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walsender' and application_name = 'tidemark archive'`);
+      return at;
+    });
+  }
   const pid = await untilUp(() => findReceiver(world, server), `${sort} of ${server.product}`);
   const mark = markProcess(pid);
   const at = Date.now();
@@ -136,7 +145,7 @@ async function killOwn(world: ChainWorld, server: Protected, sort: KillSort, pau
   return at;
 }
 
-const RECEIVERS = /\/(pg_receivewal|mysqlbinlog|mariadb-binlog)$/;
+const RECEIVERS = /\/(mysqlbinlog|mariadb-binlog)$/;
 
 /** Process id of the program that receives a server's log: it works in the spool of its chain. Null when none runs. */
 export function findReceiver(world: ChainWorld, { chainId }: Protected): number | null {

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
-import type { Child } from '../../platform/spawn-child.js';
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
@@ -11,18 +10,25 @@ const SPOOL_LOOK_MS = 100;
 /** Once the log stored so far cannot be continued; made into an error when the last byte that is there was handed out. */
 export type Interruption = 'removed' | 'other_history';
 
+/** A receiver at work: a program, or a connection of ours. */
+export type RunningReceiver = {
+  /** `code`: of a program; `stderr`: all that was said, nothing when it was only ended. */
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null; readonly stderr: string }>;
+  kill(): Promise<unknown>;
+};
+
 export type LogReceiverOptions = {
   readonly signal: AbortSignal;
-  /** Runs before each start of the program: is it the same server, and are its log and the spool ready? */
+  /** Runs before each start of the receiver: is it the same server, and are its log and the spool ready? */
   readonly beforeStart: () => Promise<void>;
-  /** Starts the program; `cleanUp` runs when it has ended. */
-  readonly launch: () => Promise<{ readonly child: Child; cleanUp(): Promise<void> }>;
+  /** Starts the receiver; `cleanUp` runs when it has ended. */
+  readonly launch: () => Promise<{ readonly child: RunningReceiver; cleanUp(): Promise<void> }>;
   /** Why nothing more can be received for now, in words; null when there is room. `wasFull`: what the last look said. */
   readonly findFull: (wasFull: boolean) => Promise<string | null>;
-  /** The reason out of all that the program said. */
+  /** The reason out of all that was said. */
   readonly lastError: (stderr: string) => string;
   readonly interruptionIn: (stderr: string) => Interruption | null;
-  /** The program says that the log cannot be continued, in its words. Nothing is started any more. */
+  /** It was said that the log cannot be continued, in these words. Nothing is started any more. */
   readonly onInterrupted: (how: Interruption, words: string) => Promise<void>;
   /** `beforeStart` failed for good. */
   readonly onFailed: (error: TidemarkError) => void;
@@ -33,15 +39,15 @@ function mayPass(error: unknown): error is TidemarkError {
   return isTidemarkError(error) && !['log_gap', 'server_identity_changed', 'fenced'].includes(error.code);
 }
 
-/** Keeps one program running that receives a server's log into the spool, until `stop`; starts it again after each end of whatever kind. */
+/** Keeps one receiver running that receives a server's log into the spool, until `stop`; starts it again after each end of whatever kind. */
 export class LogReceiver {
   private readonly options: LogReceiverOptions;
-  private child: Child | null = null;
+  private child: RunningReceiver | null = null;
   private readonly stopping = new AbortController();
   private finished: Promise<void> = Promise.resolve();
   private words: string | null = 'The receiver has not started yet.';
   private full = false;
-  /** The disk of the spool was, when the program or a preparation last failed. */
+  /** The disk of the spool was, when the receiver or a preparation last failed. */
   private diskFull = false;
   /** Rises with each start: what was known of the former run's bytes has to be looked at again. */
   generation = 0;
@@ -63,7 +69,7 @@ export class LogReceiver {
     return this.words;
   }
 
-  /** Ends the program, which is started again: for a connection over which nothing comes any more. */
+  /** Ends the receiver, which is started again: for a connection over which nothing comes any more. */
   async restart(): Promise<void> {
     await this.child?.kill();
   }
@@ -118,7 +124,7 @@ export class LogReceiver {
     await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => {});
   }
 
-  /** Runs the program once; true when it must not be started again. */
+  /** Runs the receiver once; true when it must not be started again. */
   private async receive(): Promise<boolean> {
     const { launch, lastError, interruptionIn, onInterrupted } = this.options;
     const { child, cleanUp } = await launch();
@@ -133,8 +139,9 @@ export class LogReceiver {
       this.child = null;
       if (this.stopped || this.full) return false;
       const said = lastError(exit.stderr);
-      this.diskFull = /No space left on device/.test(exit.stderr);
-      this.words = `The receiver ended (${exit.signal ?? `exit code ${exit.code}`}): ${said}`;
+      this.diskFull = /no space left on device/i.test(exit.stderr);
+      const end = exit.signal ?? (exit.code === null ? null : `exit code ${exit.code}`);
+      this.words = `The receiver ended${end === null ? '' : ` (${end})`}: ${said}`;
       const how = interruptionIn(exit.stderr);
       if (how === null) return false;
       await onInterrupted(how, said);
@@ -145,7 +152,7 @@ export class LogReceiver {
     }
   }
 
-  private async endWhenFull(child: Child): Promise<void> {
+  private async endWhenFull(child: RunningReceiver): Promise<void> {
     if (!this.full && (await this.isFull())) await child.kill();
   }
 

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { logFileNumber as fileNumber } from '../../../domain/compare-positions.js';
+import { isOfThisBoot, markBoot } from '../../shared/boot-mark.js';
 import { clearInUseFlag } from '../binlog/in-use-flag.js';
 
 const RUN = /^run-(\d+)$/;
 const LOG_FILE = /\.\d+$/;
-const BOOT_MARK = 'boot';
 
 /** What one run of the receiver has written of a log file. */
 export type SpoolCopy = {
@@ -67,12 +67,10 @@ export class BinlogSpool {
    */
   async prepare(first: string | null): Promise<void> {
     await mkdir(this.dir, { recursive: true, mode: 0o700 });
-    const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
-    const marked = await readFile(join(this.dir, BOOT_MARK), 'utf8').catch(() => null);
-    if (first === null || boot === '' || marked !== boot || !(await this.goesOn(first))) {
+    if (first === null || !(await isOfThisBoot(this.dir)) || !(await this.goesOn(first))) {
       for (const name of await readdir(this.dir)) await rm(join(this.dir, name), { recursive: true, force: true });
     } else await this.prune(fileNumber(first) - 1);
-    await writeFile(join(this.dir, BOOT_MARK), boot, { mode: 0o600 });
+    await markBoot(this.dir);
   }
 
   private async goesOn(first: string): Promise<boolean> {

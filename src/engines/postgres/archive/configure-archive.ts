@@ -38,12 +38,11 @@ export async function configureArchive(
 
 /** Settings of the server with which keeping its log endangers the server itself. */
 async function findSettings(session: Session): Promise<CheckFinding[]> {
-  const rows = await session.rows(
-    "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('max_slot_wal_keep_size', 'synchronous_standby_names')",
-  );
-  const setting = (name: string) => rows.find((row) => row.name === name)?.setting ?? '';
   const findings: CheckFinding[] = [];
-  if (setting('max_slot_wal_keep_size') === '-1') {
+  const limit = await session.value(
+    "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size'",
+  );
+  if (limit === '-1') {
     const statement = "ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf();";
     findings.push({
       severity: 'warns',
@@ -52,13 +51,5 @@ async function findSettings(session: Session): Promise<CheckFinding[]> {
       statement,
     });
   }
-  if (setting('synchronous_standby_names').includes('*'))
-    findings.push({
-      severity: 'warns',
-      code: 'synchronous_receiver',
-      message:
-        'synchronous_standby_names contains *: commits of the server may wait for the archive as for a standby. Name the standbys instead.',
-      statement: null,
-    });
   return findings;
 }

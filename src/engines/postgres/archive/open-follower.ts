@@ -4,7 +4,6 @@ import type { LogFollower, LogFollowerOptions } from '../../log-follower.js';
 import type { Session } from '../connect.js';
 import { connect } from '../connect.js';
 import { mapQueryError } from '../map-error.js';
-import { findPostgresTools } from '../tools.js';
 import { recogniseServer } from './recognise-server.js';
 import { ensureHoldingSlot } from './slots.js';
 import { Spool } from './spool.js';
@@ -14,8 +13,8 @@ import { parseLsn } from './wal-names.js';
 import { WalReader } from './wal-reader.js';
 
 /**
- * Follows a server's WAL by `pg_receivewal`, beside the holding slot that only `acknowledge` moves. Goes on by itself after restarts of the
- * source, cut connections and the death of the program. What the spool still holds is used; without it everything from the store's end on
+ * Follows a server's WAL over the replication protocol, beside the holding slot that only `acknowledge` moves. Goes on by itself after
+ * restarts of the source and cut connections. What the spool still holds is used; without it everything from the store's end on
  * is sent again by the source. One follower serves all databases of the server.
  *
  * A chunk ends where the source's last flush ended, which may be inside a record. A timeline that was left in the middle of a segment ends
@@ -32,7 +31,6 @@ export async function openFollower(
   const session = await connect(connection, { signal: context.signal, applicationName: 'tidemark archive' });
   try {
     const server = await recogniseServer(session, connection, options.resume?.server ?? null);
-    const tools = await findPostgresTools(server.major, context.toolRoots, ['pg_receivewal']);
     const segmentBytes = Number(
       await session.value("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size'"),
     );
@@ -48,7 +46,7 @@ export async function openFollower(
     }
     const reader = new WalReader(spool, start);
     await spool.prepare(reader.segment);
-    const follower = new WalFollower({ connection, context, tools, spool, reader, server, options });
+    const follower = new WalFollower({ connection, context, spool, reader, server, options });
     follower.start();
     return follower;
   } catch (error) {

@@ -1,9 +1,9 @@
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import { connect } from '../connect.js';
 import { mapQueryError } from '../map-error.js';
-import { dropSlot, receivingSlot } from './slots.js';
+import { dropSlot } from './slots.js';
 
-/** Drops both slots of the archive, after ending what still streams from them; the server may then forget its log. */
+/** Drops the slot of the archive; the server may then forget its log. */
 export async function releaseArchive(
   connection: DatabaseConnection,
   context: EngineContext,
@@ -11,7 +11,6 @@ export async function releaseArchive(
 ): Promise<void> {
   const session = await connect(connection, { signal: context.signal, applicationName: 'tidemark archive' });
   try {
-    await dropSlot(session, receivingSlot(options.slot));
     await dropSlot(session, options.slot);
   } catch (error) {
     throw mapQueryError(error, connection, `Releasing the log of ${connection.host} failed`, 'internal');

@@ -1,9 +1,6 @@
 /**
- * The two replication slots of an archive on its source.
- *
- * The holding slot makes the server keep its log; only what is durable in the store moves it. The receiving slot is `pg_receivewal`'s: it
- * says up to where that program has written, which a role without `pg_read_all_stats` cannot see in `pg_stat_replication`. It is
- * made anew without a position for each start of the receiver, so that what it says is of this start, and holds no log before that.
+ * The replication slot of an archive on its source. It makes the server keep its log, and nobody streams from it: only what is durable in
+ * the store moves it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TidemarkError } from '../../../domain/errors.js';
@@ -12,12 +9,8 @@ import type { Session } from '../connect.js';
 import { mapQueryError } from '../map-error.js';
 import { quoteName, quoteText } from '../quote.js';
 
-const RECEIVING_SUFFIX = '_rcv';
-
-/** The longest name of a slot (NAMEDATALEN - 1), less our suffix. */
-const LONGEST_NAME = 63 - RECEIVING_SUFFIX.length;
-
-export const receivingSlot = (slot: string): string => `${slot}${RECEIVING_SUFFIX}`;
+/** The longest name of a slot (NAMEDATALEN - 1). */
+const LONGEST_NAME = 63;
 
 /** How long a walsender that was told to end may take, in milliseconds. */
 const END_WAIT_MS = 10_000;
@@ -47,11 +40,9 @@ function sqlState(error: unknown): string {
   return String((error as { code?: unknown })?.code ?? '');
 }
 
-async function createSlot(session: Session, slot: string, reserve: boolean): Promise<void> {
+async function createSlot(session: Session, slot: string): Promise<void> {
   try {
-    await session.run(
-      `SELECT pg_catalog.pg_create_physical_replication_slot(${quoteText(slot)}, ${reserve ? 'true' : 'false'})`,
-    );
+    await session.run(`SELECT pg_catalog.pg_create_physical_replication_slot(${quoteText(slot)}, true)`);
   } catch (error) {
     throw mapSlotError(error, session.connection, `Creating the replication slot ${quoteName(slot)} failed`);
   }
@@ -95,7 +86,7 @@ export async function ensureHoldingSlot(session: Session, slot: string): Promise
   const before = await readSlot(session, slot);
   if (before?.restartLsn && !before.lost) return { lsn: before.restartLsn, found: 'kept' };
   if (before !== null) await dropSlot(session, slot);
-  await createSlot(session, slot, true);
+  await createSlot(session, slot);
   const made = await readSlot(session, slot);
   if (!made?.restartLsn)
     throw new TidemarkError(
@@ -104,12 +95,6 @@ export async function ensureHoldingSlot(session: Session, slot: string): Promise
       { object: slot },
     );
   return { lsn: made.restartLsn, found: before === null ? 'missing' : 'lost' };
-}
-
-/** A receiving slot without a position; whoever used the former one is ended. */
-export async function renewReceivingSlot(session: Session, slot: string): Promise<void> {
-  await dropSlot(session, receivingSlot(slot));
-  await createSlot(session, receivingSlot(slot), false);
 }
 
 function mapSlotError(error: unknown, connection: DatabaseConnection, doing: string): TidemarkError {

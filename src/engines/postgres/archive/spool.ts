@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isOfThisBoot, markBoot } from '../../shared/boot-mark.js';
 import type { Segment } from './wal-names.js';
 import {
   findSwitchPoint,
@@ -21,14 +22,17 @@ export type TimelineSwitch = { readonly timeline: number; readonly lsn: bigint }
 
 /** What lies in the spool at one moment. */
 export type SpoolListing = {
-  /** By segment, then timeline: the last one is where `pg_receivewal` goes on. */
+  /** By segment, then timeline: the last one is where the receiver goes on. */
   readonly files: readonly SpoolFile[];
   readonly bytes: number;
   has(segment: Segment, partial: boolean): boolean;
   findSwitch(timeline: number): TimelineSwitch | null;
 };
 
-/** The folder into which `pg_receivewal` writes: whole segments, the one under way as `….partial`, timeline histories. */
+/**
+ * The folder into which the receiver writes: whole segments, the one under way as `….partial`, timeline histories. As `pg_receivewal` would,
+ * but that a partial one has no padding.
+ */
 export class Spool {
   readonly dir: string;
   readonly segmentBytes: number;
@@ -62,8 +66,7 @@ export class Spool {
       bytes += size;
       const partial = name.endsWith(PARTIAL);
       const segment = parseSegmentName(partial ? name.slice(0, -PARTIAL.length) : name, this.segmentBytes);
-      // A whole segment of another size was cut by a crash of this machine; the receiver passes it over as well.
-      if (segment && (partial || size === this.segmentBytes)) files.push({ ...segment, name, partial });
+      if (segment) files.push({ ...segment, name, partial });
       const history = parseHistoryName(name);
       if (history !== null && !this.histories.has(history))
         this.histories.set(history, await readFile(this.path(name), 'utf8'));
@@ -118,9 +121,9 @@ export class Spool {
   }
 
   /**
-   * Makes the receiver start with `first`. Content in the spool is kept when it goes on from there without a hole; otherwise all of it is
-   * removed: the receiver goes on after the highest file it finds, whatever is missing before. An empty `….partial` makes it start at the
-   * beginning of exactly that segment, where an empty folder would make it start at the server's present end.
+   * Makes the receiver start with `first`. Content in the spool is kept when it goes on from there without a hole and was written since the
+   * machine started; otherwise all of it is removed: the receiver goes on after the highest file it finds, whatever is missing before. An
+   * empty `….partial` makes it start at the beginning of exactly that segment.
    */
   async prepare(first: Segment): Promise<void> {
     const listing = await this.list();
@@ -128,21 +131,9 @@ export class Spool {
       if (file.number < first.number || (file.number === first.number && file.timeline < first.timeline))
         await rm(this.path(file.name), { force: true });
     }
-    if (!this.goesOn(await this.list(), first)) await this.clear();
+    if (!(await isOfThisBoot(this.dir)) || !this.goesOn(await this.list(), first)) await this.clear();
+    await markBoot(this.dir);
     await this.seed(first);
-  }
-
-  /**
-   * Empties a segment that the receiver was making whole when its disk was full or it was killed: it refuses one of any other size for ever.
-   * It writes nothing into a segment before that has its size, so that nothing is lost; an empty one is filled from its beginning. Only
-   * while no receiver runs.
-   */
-  async emptyUnfinished(): Promise<void> {
-    for (const { name, partial } of (await this.list()).files) {
-      if (!partial) continue;
-      const { size } = await stat(this.path(name));
-      if (size !== 0 && size !== this.segmentBytes) await truncate(this.path(name), 0);
-    }
   }
 
   /** Tells the receiver where to start when the spool does not. */
@@ -177,13 +168,22 @@ export class Spool {
       : { timeline: last.timeline, number: last.partial ? last.number : last.number + 1n };
   }
 
-  /** Makes the receiver start on a later timeline, which begins with `first`. */
+  /** Makes the receiver go on with a later timeline, which begins with `first`. */
   async switchTo(first: Segment, history: string): Promise<void> {
+    await this.writeHistory(first.timeline, history);
+    await writeFile(this.path(this.name(first, true)), '', { mode: 0o600 });
+  }
+
+  async hasHistory(timeline: number): Promise<boolean> {
+    await this.list();
+    return this.histories.has(timeline);
+  }
+
+  async writeHistory(timeline: number, history: string): Promise<void> {
     // Renamed into place: the reader takes a history that is there for a whole one.
-    const name = historyName(first.timeline);
+    const name = historyName(timeline);
     await writeFile(this.path(`${name}.new`), history, { mode: 0o600 });
     await rename(this.path(`${name}.new`), this.path(name));
-    await writeFile(this.path(this.name(first, true)), '', { mode: 0o600 });
   }
 
   /** Removes segments before `shipped`, and itself when it is whole; never the newest file, from which the receiver finds its way. */

@@ -3,7 +3,6 @@ import { isTidemarkError, TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition, ServerIdentity } from '../../../domain/positions.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import type { LogChunk, LogFollower, LogFollowerOptions } from '../../log-follower.js';
-import type { Tools } from '../../shared/find-tools.js';
 import type { Interruption } from '../../shared/log-receiver.js';
 import { LogReceiver } from '../../shared/log-receiver.js';
 import { SourceControl } from '../../shared/source-control.js';
@@ -11,18 +10,15 @@ import type { Session } from '../connect.js';
 import { connect } from '../connect.js';
 import { mapQueryError } from '../map-error.js';
 import { quoteText } from '../quote.js';
-import { findFullSpool, interruptionIn, lastError, launchReceiver } from './launch-receiver.js';
+import { findFullSpool, interruptionIn, receiveWal } from './receive-wal.js';
 import { recogniseServer } from './recognise-server.js';
-import { dropSlot, ensureHoldingSlot, readSlot, receivingSlot, renewReceivingSlot } from './slots.js';
+import { ensureHoldingSlot, readSlot } from './slots.js';
 import type { Spool } from './spool.js';
 import { fetchHistory, readTimeline } from './timeline.js';
-import { findSwitchPoint, formatLsn, parseLsn, parseSegmentName, segmentStart, timelineAfter } from './wal-names.js';
+import { findSwitchPoint, formatLsn, parseLsn, parseSegmentName } from './wal-names.js';
 import type { Received, WalReader } from './wal-reader.js';
 
 const LOOK_MS = 100;
-/** How often the source is asked at most and at least, in milliseconds. */
-const ASK_MS = 100;
-const IDLE_ASK_MS = 5_000;
 /** The source's slot is moved at most this often: each move writes to its disk at the next checkpoint. */
 const ADVANCE_MS = 1_000;
 /** Without a sign of the receiver for this long it does not count as connected. */
@@ -32,7 +28,6 @@ const CLOSE_LIMIT_MS = 5_000;
 type Parts = {
   readonly connection: DatabaseConnection;
   readonly context: EngineContext;
-  readonly tools: Tools;
   readonly spool: Spool;
   readonly reader: WalReader;
   readonly server: ServerIdentity;
@@ -48,8 +43,8 @@ export class WalFollower implements LogFollower {
   private failed: TidemarkError | null = null;
   private interrupted: ((reached: LogPosition) => TidemarkError) | null = null;
   private received: Received | null = null;
-  private lastReceived: bigint | null = null;
-  private askedAt = 0;
+  /** The most that any run of the receiver has written: a later one begins its segment anew, over the same bytes. */
+  private furthest: Received | null = null;
   private seenAt = 0;
   private trouble: string | null = null;
   private durable = 0n;
@@ -68,9 +63,9 @@ export class WalFollower implements LogFollower {
     });
     this.receiver = new LogReceiver({
       signal: context.signal,
-      launch: () => launchReceiver({ ...parts, slot: options.slot }),
+      launch: () => this.launch(),
       findFull: (wasFull) => findFullSpool(spool, options.spoolLimitBytes, wasFull),
-      lastError,
+      lastError: (words) => words || 'no further message',
       interruptionIn,
       beforeStart: () => this.control.ask('Preparing to receive the log', (session) => this.makeReady(session)),
       onInterrupted: (how, words) => this.interrupt(how, words),
@@ -84,6 +79,21 @@ export class WalFollower implements LogFollower {
     this.receiver.start();
   }
 
+  private async launch() {
+    const { connection, context, spool } = this.parts;
+    const generation = this.receiver.generation + 1;
+    const child = await receiveWal({
+      connection,
+      context,
+      spool,
+      onReceived: (place) => this.note({ ...place, generation }),
+      onSeen: () => {
+        this.seenAt = Date.now();
+      },
+    });
+    return { child, cleanUp: async () => {} };
+  }
+
   async next(options: { readonly waitMs: number; readonly signal: AbortSignal }): Promise<LogChunk | null> {
     const end = Date.now() + options.waitMs;
     for (;;) {
@@ -92,7 +102,6 @@ export class WalFollower implements LogFollower {
       if (this.failed) throw this.failed;
       // Before the read: a receiver that is interrupted meanwhile may have written a segment that this read did not see.
       const { interrupted } = this;
-      if (!interrupted) await this.askReceived();
       const chunk = await this.read();
       if (chunk) return chunk;
       if (interrupted) throw interrupted(this.parts.reader.position);
@@ -102,43 +111,24 @@ export class WalFollower implements LogFollower {
     }
   }
 
+  private note(place: Received): void {
+    const { furthest } = this;
+    this.received = place;
+    const isFurther =
+      furthest === null ||
+      place.timeline > furthest.timeline ||
+      (place.timeline === furthest.timeline && place.lsn > furthest.lsn);
+    if (isFurther) this.furthest = place;
+  }
+
   private async read(): Promise<LogChunk | null> {
+    const isOver = this.interrupted !== null;
     try {
-      return await this.parts.reader.read(this.interrupted ? null : this.received, this.lastReceived);
+      return await this.parts.reader.read(isOver ? this.furthest : this.received, isOver);
     } catch (error) {
       if (isTidemarkError(error)) this.failed = error;
       throw error;
     }
-  }
-
-  /** Asks up to where the receiver has written; when nothing was written since, only now and then. */
-  private async askReceived(): Promise<void> {
-    const now = Date.now();
-    const wait = (await this.wroteSince(this.askedAt - 1_000)) ? ASK_MS : IDLE_ASK_MS;
-    if (!this.receiver.running || now - this.askedAt < wait) return;
-    const { generation } = this.receiver;
-    this.askedAt = now;
-    try {
-      const slot = receivingSlot(this.parts.options.slot);
-      const state = await this.control.ask('Asking for the state of the receiver', (session) =>
-        readSlot(session, slot),
-      );
-      this.trouble = null;
-      // A start in between made the slot anew: the answer may be of the run before.
-      if (generation !== this.receiver.generation) return;
-      if (state?.activePid != null) this.seenAt = Date.now();
-      if (state?.restartLsn == null) return;
-      const lsn = parseLsn(state.restartLsn);
-      this.received = { lsn, generation };
-      this.lastReceived = this.lastReceived !== null && this.lastReceived > lsn ? this.lastReceived : lsn;
-    } catch (error) {
-      this.trouble = isTidemarkError(error) ? error.message : 'The source could not be asked.';
-    }
-  }
-
-  private async wroteSince(time: number): Promise<boolean> {
-    const lastWrite = await this.parts.reader.lastWrite();
-    return lastWrite === null || lastWrite > time;
   }
 
   async acknowledge(chunk: LogChunk): Promise<void> {
@@ -169,7 +159,10 @@ export class WalFollower implements LogFollower {
     try {
       await this.control.ask('Moving the replication slot', (session) => this.advanceSlot(session, to));
       this.advanced = to;
+      this.trouble = null;
     } catch (error) {
+      // Nobody wants this archive any more, or another one follows for it.
+      if (isTidemarkError(error) && error.code === 'fenced') this.failed = error;
       this.trouble = isTidemarkError(error) ? error.message : 'The replication slot could not be moved.';
       this.advanceIn(2 * ADVANCE_MS);
     }
@@ -210,15 +203,13 @@ export class WalFollower implements LogFollower {
       );
     await options.assertMayHold?.();
     await ensureHoldingSlot(session, options.slot);
-    await renewReceivingSlot(session, options.slot);
-    await spool.emptyUnfinished();
     await spool.seed(reader.segment);
-    if (timeline > reader.timeline) await this.followSwitch(timeline);
+    if (timeline > reader.timeline) await this.judgeSwitch(timeline);
   }
 
   /** The server was promoted since: what it has of the timeline that is stored ends where it left it. */
-  private async followSwitch(timeline: number): Promise<void> {
-    const { connection, context, reader, spool } = this.parts;
+  private async judgeSwitch(timeline: number): Promise<void> {
+    const { connection, context, reader } = this.parts;
     const history = await fetchHistory(connection, context, timeline);
     const left = findSwitchPoint(history, reader.timeline);
     if (left === null || left < reader.reachedLsn) {
@@ -230,15 +221,6 @@ export class WalFollower implements LogFollower {
         { gap: { from, to } },
       );
     }
-    // Asked for a timeline from exactly its end on, the server sends nothing, which pg_receivewal takes for a failure, for ever.
-    const next = await spool.receivesFrom();
-    const end = next === null ? null : findSwitchPoint(history, next.timeline);
-    if (next === null || end === null || end !== segmentStart(next, spool.segmentBytes)) return;
-    const later = timelineAfter(history, next.timeline, timeline);
-    await spool.switchTo(
-      { timeline: later, number: next.number },
-      later === timeline ? history : await fetchHistory(connection, context, later),
-    );
   }
 
   private async interrupt(how: Interruption, words: string): Promise<void> {
@@ -271,14 +253,7 @@ export class WalFollower implements LogFollower {
     this.closed = true;
     if (this.advancing) clearTimeout(this.advancing);
     await Promise.race([this.receiver.stop(), sleep(CLOSE_LIMIT_MS)]);
-    const tidy = async () => {
-      await this.advance();
-      // It holds nothing that the other one does not; but it is one less to be found.
-      await this.control
-        .ask('Dropping the receiving slot', (session) => dropSlot(session, receivingSlot(this.parts.options.slot)))
-        .catch(() => {});
-    };
-    await Promise.race([tidy(), sleep(CLOSE_LIMIT_MS)]);
+    await Promise.race([this.advance(), sleep(CLOSE_LIMIT_MS)]);
     await Promise.race([this.control.close(), sleep(CLOSE_LIMIT_MS)]);
   }
 }

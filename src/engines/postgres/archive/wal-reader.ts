@@ -18,8 +18,8 @@ import {
 /** The most that one chunk carries. */
 export const CHUNK_BYTES = 16 * 1024 * 1024;
 
-/** What the receiving slot said, and of which start of the receiver. */
-export type Received = { readonly lsn: bigint; readonly generation: number };
+/** Up to where the receiver has written, and which start of it. */
+export type Received = { readonly timeline: number; readonly lsn: bigint; readonly generation: number };
 
 /**
  * Reads what the receiver writes, in the order in which it arrives: segments of one timeline; at a switch the rest of the segment in which
@@ -84,25 +84,16 @@ export class WalReader {
     return this.at.segment;
   }
 
-  /** When the partial file of that segment was last written to; null when there is none. */
-  async lastWrite(): Promise<number | null> {
-    return stat(this.spool.path(this.spool.name(this.segment, true))).then(
-      (found) => found.mtimeMs,
-      () => null,
-    );
-  }
-
   /**
-   * The next bytes, or null. `received` must have been asked for before: only up to there the partial file holds what it should. Null means
-   * that nothing more will come: then what the last receiver is known to have written (`lastReceived`) is read without looking at it again.
+   * The next bytes, or null. Only up to `received` the partial file holds what it should. `isOver`: nothing more will come, and what is there
+   * is read without looking at it again.
    */
-  async read(received: Received | null, lastReceived: bigint | null): Promise<LogChunk | null> {
-    if (received !== null && received.generation !== this.generation) {
-      // The program wrote the segment anew from its beginning: it must be the same once more.
+  async read(received: Received | null, isOver: boolean): Promise<LogChunk | null> {
+    if (received !== null && !isOver && received.generation !== this.generation) {
+      // The segment is written anew from its beginning: it must be the same once more.
       this.expected ??= this.prefix.copy().digest('hex');
       this.generation = received.generation;
     }
-    const known = received?.lsn ?? lastReceived;
     for (;;) {
       const listing = await this.spool.list();
       if (this.at.kind === 'history') return this.readHistory();
@@ -126,7 +117,7 @@ export class WalReader {
         this.at = { kind: 'history', segment: segmentOf(left.timeline, left.lsn, this.spool.segmentBytes) };
         continue;
       }
-      return known === null ? null : this.readPartial(listing, from, known);
+      return received?.timeline === segment.timeline ? this.readPartial(listing, from, received.lsn) : null;
     }
   }
 
@@ -136,8 +127,7 @@ export class WalReader {
     const end = Number(known - from);
     // Beyond its end: the file is being renamed at this moment.
     if (end > this.spool.segmentBytes || end < this.offset) return null;
-    // While the program writes anew the part of a segment that a new timeline repeats, it goes on reporting the end of the former timeline
-    // as flushed: believed, that would store the zeros that are still there, and recovery would end at them without a word.
+    // What a new timeline repeats of a segment is handed out together with something new: a part of it would claim the position of the whole.
     if (from + BigInt(this.offset) < this.reached.lsn && known <= this.reached.lsn) return null;
     const name = this.spool.name(segment, true);
     try {

@@ -138,7 +138,12 @@ export function throughputSection(results: readonly ThroughputResult[], windowMs
     ),
     '',
     ...table(
-      ["the server's processor time per transaction", 'without', 'with the archive', "with the engine's receiver alone"],
+      [
+        "the server's processor time per transaction",
+        'without',
+        'with the archive',
+        "with the engine's receiver alone",
+      ],
       results.map(({ product, place, offered, fours }) => {
         const without = median(ways.map((way) => middle(fours[way], 'without', 'cpu')));
         const beside = (way: Way) => {

@@ -76,8 +76,8 @@ export async function followLog(options: FollowLog): Promise<void> {
       signal.throwIfAborted();
       coverage.ask(writer.position);
       const began = Date.now();
-      const waitMs = unsettled === null ? TICK_MS : 0;
-      const chunk = await follower.next({ waitMs, signal }).catch(async (error: unknown) => {
+      const waitMs: number = unsettled === null ? TICK_MS : 0;
+      const chunk: LogChunk | null = await follower.next({ waitMs, signal }).catch(async (error: unknown) => {
         // What came before the log's end is stored first.
         await settle();
         throw error;
@@ -106,7 +106,12 @@ class SliceWriter {
   position: LogPosition | null;
   private last: StoredSlice | null;
   /** What was begun last, stored or not. */
-  private begun: { readonly seq: number; readonly file: string; readonly end: number; readonly endsFile: boolean } | null;
+  private begun: {
+    readonly seq: number;
+    readonly file: string;
+    readonly end: number;
+    readonly endsFile: boolean;
+  } | null;
   private turn: Promise<void> = Promise.resolve();
   private neighbours: StoredSlice[];
   private merging: Promise<void> = Promise.resolve();

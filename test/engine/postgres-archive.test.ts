@@ -279,20 +279,24 @@ describeEngine('pg17', 'the log archive of PostgreSQL', () => {
     expect(slots).toEqual([]);
   });
 
-  it('releases a slot that somebody streams from', async () => {
+  it('releases a slot that somebody streams from, and the one that an earlier version received by', async () => {
     const archive = source.newArchive();
     const { position } = await configureArchive(source.connection(), context(), archive);
+    await server.query(`SELECT pg_create_physical_replication_slot('${archive.slot}_rcv', true)`);
     const { host, port, username: user, password } = source.connection();
     const options = { host, port, user, password, database: 'postgres', replication: 'true' };
     const client = new pg.Client(options);
     client.on('error', () => {});
     await client.connect();
-    const streamed = client.query(`START_REPLICATION SLOT ${archive.slot} PHYSICAL ${position.lsn}`).catch(() => 'ended');
+    const streamed = client
+      .query(`START_REPLICATION SLOT ${archive.slot} PHYSICAL ${position.lsn}`)
+      .catch(() => 'ended');
     const isUsed = () =>
       server.query(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${archive.slot}' AND active`);
     await until(async () => (await isUsed()).length === 1, 'the slot to be streamed from');
     await releaseArchive(source.connection(), context(), archive);
     expect(await source.slotLsn(archive.slot)).toBeNull();
+    expect(await source.slotLsn(`${archive.slot}_rcv`)).toBeNull();
     expect(await streamed).toBe('ended');
     await releaseArchive(source.connection(), context(), archive);
   });

@@ -134,7 +134,9 @@ async function killOwn(world: ChainWorld, server: Protected, sort: KillSort, pau
     // Its receiver is a connection of the worker's: what dies alone is the sender.
     return await withSql(server.source.admin, undefined, async (sql) => {
       const at = Date.now();
-      await sql.query(`select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walsender' and application_name = 'tidemark archive'`);
+      await sql.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walsender' and application_name = 'tidemark archive'`,
+      );
       return at;
     });
   }

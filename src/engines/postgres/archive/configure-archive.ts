@@ -39,9 +39,7 @@ export async function configureArchive(
 /** Settings of the server with which keeping its log endangers the server itself. */
 async function findSettings(session: Session): Promise<CheckFinding[]> {
   const findings: CheckFinding[] = [];
-  const limit = await session.value(
-    "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size'",
-  );
+  const limit = await session.value("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size'");
   if (limit === '-1') {
     const statement = "ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf();";
     findings.push({

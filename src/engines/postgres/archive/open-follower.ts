@@ -5,7 +5,7 @@ import type { Session } from '../connect.js';
 import { connect } from '../connect.js';
 import { mapQueryError } from '../map-error.js';
 import { recogniseServer } from './recognise-server.js';
-import { ensureHoldingSlot } from './slots.js';
+import { dropFormerSlot, ensureHoldingSlot } from './slots.js';
 import { Spool } from './spool.js';
 import { askReplication, readTimeline } from './timeline.js';
 import { WalFollower } from './wal-follower.js';
@@ -37,6 +37,7 @@ export async function openFollower(
     await mkdir(options.spoolDir, { recursive: true, mode: 0o700 });
     const spool = new Spool(options.spoolDir, segmentBytes);
     const held = await ensureHoldingSlot(session, options.slot);
+    await dropFormerSlot(session, options.slot);
     let start: ConstructorParameters<typeof WalReader>[1];
     if (options.resume) start = options.resume;
     else {

@@ -1,7 +1,7 @@
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import { connect } from '../connect.js';
 import { mapQueryError } from '../map-error.js';
-import { dropSlot } from './slots.js';
+import { dropFormerSlot, dropSlot } from './slots.js';
 
 /** Drops the slot of the archive; the server may then forget its log. */
 export async function releaseArchive(
@@ -11,6 +11,7 @@ export async function releaseArchive(
 ): Promise<void> {
   const session = await connect(connection, { signal: context.signal, applicationName: 'tidemark archive' });
   try {
+    await dropFormerSlot(session, options.slot);
     await dropSlot(session, options.slot);
   } catch (error) {
     throw mapQueryError(error, connection, `Releasing the log of ${connection.host} failed`, 'internal');

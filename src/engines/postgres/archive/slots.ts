@@ -76,6 +76,11 @@ export async function dropSlot(session: Session, slot: string): Promise<void> {
   }
 }
 
+/** The second slot that archives had while `pg_receivewal` received for them: nobody would move it any more, and the server's disk would fill. */
+export async function dropFormerSlot(session: Session, slot: string): Promise<void> {
+  await dropSlot(session, `${slot}_rcv`);
+}
+
 /** What was found instead of a holding slot that holds, before it was made anew. */
 export type SlotFound = 'kept' | 'missing' | 'lost';
 

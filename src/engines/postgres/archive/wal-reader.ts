@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition } from '../../../domain/positions.js';
 import type { LogChunk, LogFollowerOptions } from '../../log-follower.js';

@@ -2,6 +2,7 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, it } from 'vitest';
 import { noteArchiveError } from '../../src/activities/archive/archive-state.js';
+import { noteStall, Pace } from '../../src/activities/archive/note-stall.js';
 import { newId } from '../../src/domain/ids.js';
 import { activityDeps } from '../support/activity-deps.js';
 import { addPolicyRow } from '../support/chain-rows.js';
@@ -13,7 +14,8 @@ const stack = useRunStack();
 const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000);
 const error = { code: 'authentication_failed', message: 'The server refuses the password.' } as const;
 
-it('tells people once per stall that the log is not archived, and says nothing of a short interruption', async () => {
+/** An archive that is wanted, and what was told of it. */
+async function makeArchive(coveredTo: Date) {
   const { context, admin, catalog } = stack;
   const { prisma } = catalog;
   const { id: destinationId } = await registerDestination(context, admin, uniqueName('store'));
@@ -22,11 +24,18 @@ it('tells people once per stall that the log is not archived, and says nothing o
   const about = { engine: 'postgresql', identity: serverId, version: '17', major: '17' };
   await prisma.server.create({ data: { id: serverId, ...about } });
   const chain = { id: chainId, policyId, serverId, slotName: `tidemark_${chainId}`, archiveWanted: true };
-  await prisma.chain.create({ data: { ...chain, coveredTo: minutesAgo(5) } });
+  await prisma.chain.create({ data: { ...chain, archiveStatus: 'following', coveredTo } });
+  return {
+    chainId,
+    told: () => prisma.notification.findMany({ where: { policyId, event: 'archive_stalled' } }),
+    cover: (minutes: number) =>
+      prisma.chain.update({ where: { id: chainId }, data: { coveredTo: minutesAgo(minutes) } }),
+  };
+}
+
+it('tells people once per stall that the log is not archived, and says nothing of a short interruption', async () => {
+  const { chainId, told, cover } = await makeArchive(minutesAgo(5));
   const fail = () => new MockActivityEnvironment().run(noteArchiveError(activityDeps(stack)), { chainId, error });
-  const told = () => prisma.notification.findMany({ where: { policyId, event: 'archive_stalled' } });
-  const cover = (minutes: number) =>
-    prisma.chain.update({ where: { id: chainId }, data: { coveredTo: minutesAgo(minutes) } });
 
   await fail();
   expect(await told()).toEqual([]);
@@ -37,5 +46,30 @@ it('tells people once per stall that the log is not archived, and says nothing o
   expect(JSON.stringify((await told())[0]?.body)).toContain(error.message);
   await cover(20);
   await fail();
+  expect(await told()).toHaveLength(2);
+});
+
+it('tells people once per stall of a log that is followed and stays behind, whatever the clock of its source says', async () => {
+  const { chainId, told, cover } = await makeArchive(minutesAgo(60));
+  const minute = 60_000;
+  const pace = new Pace(0);
+  const look = (minutes: number) => noteStall(activityDeps(stack), chainId, pace.behindSince(minutes * minute));
+
+  // A slow clock, and nothing else.
+  for (const at of [5, 10, 18]) pace.reached(at * minute);
+  await look(20);
+  expect(await told()).toEqual([]);
+  for (const at of [33, 34, 50]) await look(at);
+  expect(await told()).toHaveLength(1);
+  expect((await told())[0]?.body).toMatchObject({ why: expect.stringContaining('stays behind') });
+  // It comes further, but no faster than it falls behind.
+  pace.reached(51 * minute);
+  await cover(40);
+  await look(67);
+  expect(await told()).toHaveLength(1);
+  for (const at of [68, 69, 70]) pace.reached(at * minute);
+  await look(71);
+  expect(await told()).toHaveLength(1);
+  await look(86);
   expect(await told()).toHaveLength(2);
 });

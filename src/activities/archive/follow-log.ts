@@ -26,7 +26,7 @@ import { chooseSource, replicasOf } from './choose-source.js';
 import { claimSpool } from './claim-spool.js';
 import { dropSuperseded } from './drop-superseded.js';
 import { noteSourceChange } from './note-gap.js';
-import { noteStall } from './note-stall.js';
+import { noteStall, Pace } from './note-stall.js';
 import type { StoredEnd } from './read-stored.js';
 import { readStored } from './read-stored.js';
 import { leaveFormerSource } from './release-source.js';
@@ -168,7 +168,10 @@ async function followUntilEnd(
       stored.damage = null;
       step.report({ step: 'follow-log', file: slice.record.file, seq: slice.record.seq });
     },
-    onCovered: (coveredTo) => writeArchiveFacts(catalog, chain.id, token, { coveredTo }),
+    onCovered: async (coveredTo) => {
+      watch.pace.reached(Date.now());
+      await writeArchiveFacts(catalog, chain.id, token, { coveredTo });
+    },
     onState: (state) => watch.look(state),
     onTrouble: (what, error) => logger.warn({ err: error, chainId: chain.id, what }, 'following goes on'),
   });
@@ -179,6 +182,7 @@ async function followUntilEnd(
 class Watch {
   /** To here the log is stored. */
   stored: LogPosition | null = null;
+  readonly pace = new Pace(Date.now());
   private shown: 'following' | 'error' | null = null;
   private connectedAt = Date.now();
   private readonly tidy: Chore;
@@ -192,7 +196,9 @@ class Watch {
     this.tidy = new Chore(work, TIDY_MS, 'replaced slices stay for now', () =>
       dropSuperseded(deps, chain.id, { destination: store.place.destination, signal: store.signal }),
     );
-    this.stall = new Chore(work, HOLD_MS, 'a stall was not told', () => noteStall(deps, chain.id));
+    this.stall = new Chore(work, HOLD_MS, 'a stall was not told', () =>
+      noteStall(deps, chain.id, this.pace.behindSince(Date.now())),
+    );
     this.hold = new Chore(work, HOLD_MS, 'a replica does not hold its log', () => this.holdReplicas(source));
   }
 

@@ -13,6 +13,12 @@ export const logPositionSchema = z.object({
 });
 export type LogPosition = z.infer<typeof logPositionSchema>;
 
+/** Where in a log it is, for messages. */
+export function positionText({ lsn, timeline, file, filePosition }: LogPosition): string {
+  if (lsn !== undefined) return timeline === undefined ? lsn : `${lsn} on timeline ${timeline}`;
+  return `${file ?? 'an unknown file'}:${filePosition ?? '?'}`;
+}
+
 /** Who a server is, whatever its address: system identifier, server uuid, or MariaDB's server id + GTID domains (design section 1). */
 export const serverIdentitySchema = z.object({
   engine: z.enum(['postgresql', 'mysql', 'mariadb']),

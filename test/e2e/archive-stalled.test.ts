@@ -1,14 +1,15 @@
-/** A log archive that does not come any further is told to people, once per stall, before it becomes a gap. */
+/** What people are told of a log archive: that it does not come any further, once per stall, before that is a gap; and what a gap takes away. */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, it } from 'vitest';
 import { noteArchiveError } from '../../src/activities/archive/archive-state.js';
+import { noteGap } from '../../src/activities/archive/note-gap.js';
 import { noteStall, Pace } from '../../src/activities/archive/note-stall.js';
 import { newId } from '../../src/domain/ids.js';
 import { activityDeps } from '../support/activity-deps.js';
-import { addPolicyRow } from '../support/chain-rows.js';
+import { addChainRow, addPolicyRow, addSliceRow } from '../support/chain-rows.js';
 import { uniqueName } from '../support/engine-servers.js';
 import { useRunStack } from '../support/run-stack.js';
-import { registerDestination } from '../support/usecase-stack.js';
+import { registerDatabase, registerDestination } from '../support/usecase-stack.js';
 
 const stack = useRunStack();
 const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000);
@@ -72,4 +73,31 @@ it('tells people once per stall of a log that is followed and stays behind, what
   expect(await told()).toHaveLength(1);
   await look(86);
   expect(await told()).toHaveLength(2);
+});
+
+it('tells people which part of the log is missing, why, and of the full with which recovery goes on', async () => {
+  const { context, admin, catalog } = stack;
+  const { prisma } = catalog;
+  const { id: destinationId } = await registerDestination(context, admin, uniqueName('store'));
+  const policyId = await addPolicyRow(context, admin, { destinationId });
+  const { id: databaseId, name } = await registerDatabase(context, admin, uniqueName('shop'));
+  const { chainId } = await addChainRow(context, { policyId, destinationId, databaseIds: [databaseId] });
+  const coversTo = minutesAgo(3);
+  await addSliceRow(context, chainId, { epoch: 0, seq: 1, from: '0/1000000', to: '0/3000000', coversTo });
+  const lost = { code: 'log_gap', message: 'The server removed its log before it was stored.' } as const;
+  const tell = () =>
+    new MockActivityEnvironment().run(noteGap(activityDeps(stack)), {
+      ...{ chainId, error: lost, from: { lsn: '0/3000000', timeline: 1 }, to: { lsn: '0/9000000', timeline: 1 } },
+    });
+
+  const { backupId } = (await tell()) as { backupId: string | null };
+  expect(await tell()).toMatchObject({ noted: false, backupId });
+  const [told, ...more] = await prisma.notification.findMany({ where: { policyId, event: 'pitr_gap' } });
+  expect(more).toEqual([]);
+  const { what, why, nextStep } = { what: '', why: '', nextStep: '', ...(told?.body as Record<string, string>) };
+  expect(what).toContain(name);
+  expect(what).toContain(`from 0/3000000 (covered up to ${coversTo.toISOString()}) to 0/9000000 on timeline 1`);
+  expect(why).toBe(lost.message);
+  expect(nextStep).toContain(`The full ${backupId} was queued`);
+  expect(nextStep).toContain(`up to ${coversTo.toISOString()} stay restorable`);
 });

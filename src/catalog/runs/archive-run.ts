@@ -5,6 +5,7 @@ import { newId } from '../../domain/ids.js';
 import type { LogPosition } from '../../domain/positions.js';
 import type { ArchiveStatus } from '../../domain/statuses.js';
 import type { Catalog } from '../client.js';
+import type { LogGap } from '../generated/client.js';
 import { noJson, toJson } from './run-json.js';
 import { fencedArchive, findLastSlice } from './slices.js';
 
@@ -145,8 +146,10 @@ export type NotedGap = {
   /** False: it was noted before, and nothing has been stored since. */
   readonly isNew: boolean;
   readonly policyId: string;
-  readonly databaseIds: readonly string[];
   readonly from: Date | null;
+  /** The last that is stored, and the first that is known again; null: not known. */
+  readonly fromPosition: LogPosition | null;
+  readonly toPosition: LogPosition | null;
   readonly notedAt: Date;
 };
 
@@ -165,8 +168,11 @@ export async function insertGap(
     await tx.$queryRaw`select id from "Chain" where id = ${chainId} for update`;
     const chain = await tx.chain.findUniqueOrThrow({ where: { id: chainId } });
     const { policyId, archiveEpoch: epoch, coveredTo } = chain;
-    const attachments = await tx.attachment.findMany({ where: { chainId, ...attached }, select: { databaseId: true } });
-    const databaseIds = attachments.map((one) => one.databaseId);
+    const present = (gap: LogGap, isNew: boolean): NotedGap => ({
+      ...{ gapId: gap.id, isNew, policyId, from: gap.from, notedAt: gap.createdAt },
+      fromPosition: gap.fromPosition as LogPosition | null,
+      toPosition: gap.toPosition as LogPosition | null,
+    });
     await tx.attachment.updateMany({
       where: { chainId, ...attached, pitrStatus: { not: 'disabled' } },
       data: { pitrStatus: 'error', pitrError: toJson(reason) },
@@ -177,8 +183,7 @@ export async function insertGap(
         where: { chainId, epoch: epoch - 1 },
         orderBy: { createdAt: 'desc' },
       });
-      if (before === null) return null;
-      return { gapId: before.id, isNew: false, policyId, databaseIds, from: before.from, notedAt: before.createdAt };
+      return before === null ? null : present(before, false);
     }
     const stored = last.endPosition as LogPosition;
     // What is stored behind it may be damaged: then less is known than was noted.
@@ -204,7 +209,7 @@ export async function insertGap(
       // What was covered was covered of the old epoch; its slices say so.
       data: { archiveEpoch: { increment: 1 }, archiveToken: { increment: 1 }, coveredTo: null },
     });
-    return { gapId: gap.id, isNew: true, policyId, databaseIds, from, notedAt: gap.createdAt };
+    return present(gap, true);
   });
 }
 

@@ -84,10 +84,7 @@ export interface ChainEngine {
     options: LogFollowerOptions,
   ): Promise<LogFollower>;
   /** The source's clock and the end of its log, read together: once the log is stored up to `position`, everything committed before `clock` is. */
-  readLogEnd(
-    connection: DatabaseConnection,
-    context: EngineContext,
-  ): Promise<{ readonly server: ServerIdentity; readonly clock: string; readonly position: LogPosition }>;
+  readLogEnd(connection: DatabaseConnection, context: EngineContext): Promise<LogEnd>;
   /**
    * Whether a server, reached as the one whose log is stored and of another identity, has taken its place: it executed transactions of that
    * one and is no replica. `lacks`: what is stored and it never executed. Absent: a promoted replica keeps its primary's identity.
@@ -112,6 +109,14 @@ export interface ChainEngine {
    */
   writeFiles?(context: EngineContext, options: RecoverOptions): Promise<{ readonly readme: string }>;
 }
+
+export type LogEnd = {
+  readonly server: ServerIdentity;
+  readonly clock: string;
+  readonly position: LogPosition;
+  /** Only of a replica whose log is its primary's: to here its data has come, which may be far behind the log that it has received. */
+  readonly applied?: LogPosition;
+};
 
 export type FullOptions = {
   readonly label: string;

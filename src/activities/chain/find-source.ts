@@ -65,7 +65,7 @@ async function prove(
     const { position } = await engine.readLogEnd(primary.connection, context);
     const reached = await waitUntil(LAG_LIMIT_MS, step.signal, async () => {
       const end = await engine.readLogEnd(connection, context);
-      return engine.comparePositions(end.position, position) >= 0;
+      return engine.comparePositions(end.applied ?? end.position, position) >= 0;
     });
     return reached ? { database, connection, engine, successor } : refuse('it is too far behind');
   } catch (error) {

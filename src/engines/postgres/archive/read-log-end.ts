@@ -1,4 +1,4 @@
-import type { LogPosition, ServerIdentity } from '../../../domain/positions.js';
+import type { LogEnd } from '../../chain-engine.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import { connect } from '../connect.js';
 import { mapQueryError } from '../map-error.js';
@@ -26,22 +26,20 @@ const PRIMARY_END = `
  * last replayed commit; up to the primary's last message when nothing of its log is outstanding (only roles with pg_read_all_stats see
  * that); or else up to the last checkpoint.
  */
-const STANDBY_CLOCK = `
-  SELECT pg_catalog.to_char(greatest(
+const STANDBY_END = `
+  SELECT pg_catalog.pg_last_wal_replay_lsn()::text AS replayed, pg_catalog.to_char(greatest(
       pg_catalog.pg_last_xact_replay_timestamp(),
       (SELECT checkpoint_time FROM pg_catalog.pg_control_checkpoint()),
       (SELECT last_msg_send_time - 3 * pg_catalog.current_setting('wal_writer_delay')::interval FROM pg_catalog.pg_stat_wal_receiver
         WHERE latest_end_lsn IS NOT NULL AND pg_catalog.pg_last_wal_replay_lsn() >= latest_end_lsn)
-    ) AT TIME ZONE 'UTC', ${TIME_FORMAT})`;
+    ) AT TIME ZONE 'UTC', ${TIME_FORMAT}) AS clock`;
 
 /**
  * The source's clock and the end of its log: once the log is stored up to `position`, every transaction with an earlier commit time is.
- * Asked of a standby, `clock` is the primary's, as far as its log has come.
+ * Asked of a standby, `clock` is the primary's, as far as its log has come, and `applied` how far it has replayed, which is what it holds:
+ * one that pauses or delays its replay receives all the same.
  */
-export async function readLogEnd(
-  connection: DatabaseConnection,
-  context: EngineContext,
-): Promise<{ readonly server: ServerIdentity; readonly clock: string; readonly position: LogPosition }> {
+export async function readLogEnd(connection: DatabaseConnection, context: EngineContext): Promise<LogEnd> {
   const session = await connect(connection, { signal: context.signal, applicationName: 'tidemark archive' });
   try {
     const { server } = await readServer(session);
@@ -52,13 +50,15 @@ export async function readLogEnd(
         clock: end.clock,
         position: { lsn: end.lsn, timeline: Number(`0x${(end.file ?? '').slice(0, 8)}`) },
       };
-    const clock = await session.value(STANDBY_CLOCK);
+    const [standby] = await session.rows(STANDBY_END);
     // What a standby has received and not yet replayed is sent on as well: the end of what a receiver gets, and not before the clock's.
     const system = await askReplication(connection, context, 'IDENTIFY_SYSTEM');
+    const timeline = Number(system.timeline);
     return {
       server,
-      clock: clock ?? new Date(0).toISOString(),
-      position: { lsn: system.xlogpos ?? '0/0', timeline: Number(system.timeline) },
+      clock: standby?.clock ?? new Date(0).toISOString(),
+      position: { lsn: system.xlogpos ?? '0/0', timeline },
+      applied: { lsn: standby?.replayed ?? '0/0', timeline },
     };
   } catch (error) {
     throw mapQueryError(error, connection, `Reading the end of the log of ${connection.host} failed`, 'internal');

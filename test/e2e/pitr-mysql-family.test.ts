@@ -10,13 +10,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withSql } from '../../scripts/soak/sql.js';
 import { loadConfig } from '../../src/config.js';
 import type { BackupResource } from '../../src/domain/schemas/backups.js';
+import type { CheckResult } from '../../src/domain/schemas/checks.js';
 import type { Page } from '../../src/domain/schemas/common.js';
 import type { RecoveryWindowResource } from '../../src/domain/schemas/policies.js';
-import type { RestoreResource } from '../../src/domain/schemas/restores.js';
 import { engineBinDir, engineRoot } from '../../src/platform/installed.js';
 import type { TestEngine } from '../support/engine-servers.js';
 import { describeEngine, uniqueName, usePrivateEngine } from '../support/engine-servers.js';
-import { attach, backUpServer, createPolicy, untilCovered, windowOf } from '../support/policy-client.js';
+import { attach, backUpServer, createPolicy, eventually, untilCovered, windowOf } from '../support/policy-client.js';
 import { useStoreCommand } from '../support/run-cli.js';
 import { useTidemark } from '../support/tidemark.js';
 
@@ -104,7 +104,10 @@ describe('point-in-time recovery', () => {
       const prefix = `pitr-${product}`;
       const command = useStoreCommand(tidemark, prefix);
       const laterUser = uniqueName('later');
+      const rescuer = { username: 'rescuer', password: uniqueName('pw') };
       let database: string;
+      /** Made after the full. */
+      let born: string;
       let databaseId: string;
       let serverId: string;
       let writer: Awaited<ReturnType<typeof openWriter>>;
@@ -116,28 +119,24 @@ describe('point-in-time recovery', () => {
       let window: RecoveryWindowResource;
       let rows: string[];
 
+      const written = 'select concat(n, " ", at, " ", sha2(pad, 256)) as `row` from written order by n';
       const readRows = async (name: string) =>
-        (
-          await source.query<{ row: string }>(
-            'select concat(n, " ", at, " ", sha2(pad, 256)) as `row` from written order by n',
-            name,
-          )
-        ).map(({ row }) => row);
+        (await source.query<{ row: string }>(written, name)).map(({ row }) => row);
       const upTo = (last: number) => rows.slice(0, last);
 
       type Point = { time?: string; position?: string; before?: boolean } | { backupId: string };
       const sourceOf = (point: Point) =>
         'backupId' in point ? { kind: 'backup', ...point } : { kind: 'pitr', databaseId, ...point };
+      async function restore(point: Point, place: Record<string, unknown>) {
+        const done = await tidemark.restore({ source: sourceOf(point), ...place });
+        expect(done).toMatchObject({ status: 'completed', error: null });
+        return done;
+      }
       /** Restores under another name; the restore and the rows it brought. */
       async function restoreTo(point: Point) {
         const name = uniqueName('restored');
-        const asked = await tidemark.api.post<RestoreResource>('/v1/restores', {
-          source: sourceOf(point),
-          target: { kind: 'server', databaseId, database: name },
-        });
-        const restore = await tidemark.api.untilSettled<RestoreResource>(`/v1/restores/${asked.id}`);
-        expect(restore).toMatchObject({ status: 'completed', error: null });
-        return { restore, name, rows: await readRows(name) };
+        const done = await restore(point, { target: { kind: 'server', databaseId, database: name } });
+        return { restore: done, name, rows: await readRows(name) };
       }
 
       beforeAll(async () => {
@@ -155,6 +154,8 @@ describe('point-in-time recovery', () => {
         await source.query(
           `create user ${laterUser}@'%' identified by 'later'; grant select on \`${database}\`.* to ${laterUser}@'%'`,
         );
+        born = await source.createDatabase();
+        await source.query('create table first (n int); insert into first values (1)', born);
         await writer.write(5);
         atIncremental = writer.last();
         incremental = await backUpServer(tidemark, databaseId, 'incremental');
@@ -188,10 +189,13 @@ describe('point-in-time recovery', () => {
         expect(await source.query(columns)).toEqual([]);
       }, 400_000);
 
-      test('the latest point and the last moment of the window hold everything, later definitions included', async () => {
+      test('the first moment of the window holds what the full holds, its last one and the latest point everything, later definitions included', async () => {
         expect(writer.last()).toBe(52);
         expect(rows).toHaveLength(52);
-        const restored = await Promise.all([{}, { time: window.to ?? '' }].map(restoreTo));
+        const [first, ...restored] = await Promise.all(
+          [{ time: window.from ?? '' }, {}, { time: window.to ?? '' }].map(restoreTo),
+        );
+        expect(first?.rows).toEqual(upTo(2));
         for (const { rows: found, name } of restored) {
           expect(found).toEqual(rows);
           expect(await source.query('select distinct added from written', name)).toEqual([{ added: 7 }]);
@@ -199,10 +203,26 @@ describe('point-in-time recovery', () => {
         }
       }, 400_000);
 
-      test('the full and the incremental hold the rows of when they were taken', async () => {
+      test('the full and the incremental hold the rows of when they were taken, and the databases of then', async () => {
         const [first, later] = await Promise.all([full, incremental].map(({ id }) => restoreTo({ backupId: id })));
         expect(first?.rows).toEqual(upTo(2));
         expect(later?.rows).toEqual(upTo(atIncremental));
+        const bornId = await tidemark.registerDatabase(source, born);
+        const check = () => tidemark.api.post<CheckResult>(`/v1/databases/${bornId}/check`);
+        await eventually(async () => (await check()).ok, 'the database to be checked', 60_000);
+        const [none, some] = await Promise.all(
+          [full, incremental].map(({ id }) =>
+            tidemark.restore({
+              source: { kind: 'backup', backupId: id, databaseId: bornId },
+              target: { kind: 'server', databaseId, database: uniqueName('restored') },
+            }),
+          ),
+        );
+        expect(none).toMatchObject({ status: 'failed', error: { code: 'database_missing' } });
+        expect(none?.error?.message).toContain(born);
+        expect(some).toMatchObject({ status: 'completed', error: null });
+        const place = (some as { target: { database: string } }).target.database;
+        expect(await source.query('select n from first', place)).toEqual([{ n: 1 }]);
       }, 400_000);
 
       test('a moment before or after the window is refused, and the window named', async () => {
@@ -221,20 +241,30 @@ describe('point-in-time recovery', () => {
           expect(problem.code).toBe('outside_window');
           expect(problem.detail).toContain(String(from));
         }
-      });
+        // Where a GTID lies only the log tells.
+        const [never, held] = ['999999', '1'].map((number) => (writer.positions.get(10) ?? '').replace(/\d+$/, number));
+        const asked = [never, held].map((position) =>
+          tidemark.restore({
+            source: { kind: 'pitr', databaseId, position },
+            target: { kind: 'server', databaseId, database: uniqueName('restored') },
+          }),
+        );
+        for (const refused of await Promise.all(asked)) {
+          expect(refused).toMatchObject({ status: 'failed', error: { code: 'outside_window' } });
+          expect(refused.error?.message).toContain(String(from));
+        }
+      }, 200_000);
 
       test('the store and the master key alone give files that a server started by hand recovers from', async () => {
         const out = join(scratch, product);
         const point = ['--database-server', serverId, '--time', between.time, '--out', out];
         const said = await command('extract', ['--master-key', join(tidemark.home, 'master.key'), ...point]);
         expect(said.code, said.err).toBe(0);
-        const rescuer = { username: 'rescuer', password: uniqueName('pw') };
         await rescue.query(
           `create user rescuer@'127.0.0.1' identified by '${rescuer.password}'; grant all privileges on *.* to rescuer@'127.0.0.1' with grant option`,
         );
         await followReadme(said.out, rescue, rescuer);
-        const account = { ...rescuer, engine: rescue.engine, port: rescue.port };
-        await withSql(account, database, async (sql) => {
+        await withSql({ ...rescuer, engine: rescue.engine, port: rescue.port }, database, async (sql) => {
           const found = await sql.query<{ n: number }>('select n from written order by n');
           expect(found.map(({ n }) => Number(n))).toEqual(
             Array.from({ length: between.last }, (_, index) => index + 1),
@@ -242,6 +272,31 @@ describe('point-in-time recovery', () => {
           expect(await sql.query('select user from mysql.user where user = ?', [laterUser])).toHaveLength(1);
         });
       }, 300_000);
+
+      test('a moment goes to another server, and over the original, whose log goes on from there', async () => {
+        // Its own accounts went with what was recovered there, all but this one.
+        const { host, port, engine } = rescue;
+        const elsewhere = uniqueName('restored');
+        const [over] = await Promise.all([
+          restore({ time: between.time }, { target: { kind: 'original' }, overwrite: true, confirmOverwrite: true }),
+          restore({ time: between.time }, { target: { kind: 'server', host, port, ...rescuer, database: elsewhere } }),
+        ]);
+        await withSql({ ...rescuer, engine, port }, elsewhere, async (sql) => {
+          expect((await sql.query<{ row: string }>(written)).map(({ row }) => row)).toEqual(upTo(between.last));
+        });
+        expect(await readRows(database)).toEqual(upTo(between.last));
+        expect(await readRows(over.previousName ?? '')).toEqual(rows);
+        // A full of what stands there now is asked for.
+        const { items } = await tidemark.api.get<Page<BackupResource>>(
+          `/v1/backups?databaseId=${databaseId}&kind=full`,
+        );
+        expect(items).toMatchObject([{ trigger: 'schedule' }, { id: full.id }]);
+        await source.query(`insert into written (n, pad) values (1000, 'after')`, database);
+        await untilCovered(tidemark, databaseId);
+        const latest = await restoreTo({});
+        expect(latest.rows).toEqual(await readRows(database));
+        expect(latest.rows).toHaveLength(between.last + 1);
+      }, 400_000);
     });
   }
 

@@ -42,6 +42,20 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
 
   const takeBackup = async (kind: 'full' | 'incremental') => (await server.takeBackup(kind)).id;
 
+  /** Another database of the server is written to for as long as something else lasts. */
+  async function whileBusy<T>(work: Promise<T>): Promise<T> {
+    let running = true;
+    const done = work.finally(() => {
+      running = false;
+    });
+    done.catch(() => {});
+    while (running) {
+      await source.query('insert into noise select generate_series(1, 500)', busy);
+      await sleep(20);
+    }
+    return await done;
+  }
+
   /** Commits one row at a time, and as much again elsewhere on the same server, with accounts and definitions in between. */
   async function write(rows: number): Promise<void> {
     const client = new pg.Client({ ...server.connection, user: server.connection.username });
@@ -79,12 +93,14 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
     await server.wake();
     await server.caughtUp();
     await write(20);
-    await takeBackup('full');
+    await whileBusy(takeBackup('full'));
     await write(40);
-    await takeBackup('incremental');
+    await whileBusy(takeBackup('incremental'));
     await write(20);
+    const later = uniqueName('later');
     await source.query(
-      `create role ${uniqueName('later')} login; alter table written add column added int default 7; drop table later_dropped`,
+      `create role ${later} login; grant select on written to ${later}; alter table written add column added int default 7; drop table later_dropped;
+       select lo_from_bytea(4711, 'in the log')`,
       server.name,
     );
     await write(20);
@@ -101,7 +117,13 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
     expect(window?.runs).toHaveLength(1);
     const last = commits.at(-1)?.at ?? '';
     expect(Date.parse(window?.to ?? '')).toBeGreaterThan(Date.parse(last));
+    // Schedules stop while failures have paused the policy; the log is followed on.
+    const pause = (data: { status: string; pausedBy: string | null }) =>
+      stack.catalog.prisma.policy.update({ where: { id: server.policyId }, data });
+    await pause({ status: 'paused', pausedBy: 'failures' });
+    await server.wake();
     await sleep(12_000);
+    await pause({ status: 'active', pausedBy: null });
     const later = await recoveryWindow(stack.catalog, { chainId: server.chainId });
     expect(Date.parse(later?.to ?? '')).toBeGreaterThan(Date.parse(window?.to ?? ''));
   });
@@ -123,16 +145,26 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
     const plan = before.row.recovery as { backupIds: string[]; log: { fromSeq: number } };
     expect(plan.backupIds).toHaveLength(2);
     expect(await source.query('select count(*)::int as n from later_dropped', before.database)).toEqual([{ n: 100 }]);
+    expect(await source.query('select oid from pg_largeobject_metadata', before.database)).toEqual([]);
+    // Each commit but the last had drawn a number; none of them is drawn again.
+    const [next] = await source.query<{ n: number }>(`select nextval('tickets')::int as n`, before.database);
+    expect(next?.n).toBeGreaterThanOrEqual(before.rows.length);
     const after = await restoreTo({ time: late.at });
     expect(after.rows).toEqual(upTo(late.at));
     const [added] = await source.query<{ added: number }>('select added from written limit 1', after.database);
     expect(added?.added).toBe(7);
+    const large = `select convert_from(lo_get(4711), 'UTF8') as text`;
+    expect(await source.query(large, after.database)).toEqual([{ text: 'in the log' }]);
+    const granted = `select grantee from information_schema.role_table_grants where table_name = 'written' and grantee like 'later%'`;
+    expect(await source.query(granted, after.database)).toHaveLength(1);
+    expect(await source.query(granted, before.database)).toEqual([]);
   });
 
-  test('the latest point and a moment after the last commit hold everything', async () => {
+  test('the first moment of the window holds what the full holds, the latest point and a moment after the last commit everything', async () => {
     const latest = await restoreTo({});
     expect(latest.rows).toEqual(commits.map(({ n }) => n));
     const window = await recoveryWindow(stack.catalog, { chainId: server.chainId });
+    expect((await restoreTo({ time: window?.from ?? '' })).rows).toEqual(commits.slice(0, 20).map(({ n }) => n));
     const idle = await restoreTo({ time: window?.to ?? '' });
     expect(idle.rows).toEqual(commits.map(({ n }) => n));
   });
@@ -152,6 +184,18 @@ describeEngine('pg17', 'point-in-time recovery of a PostgreSQL server', () => {
       const text = JSON.stringify(refused instanceof Error ? { ...refused, message: refused.message } : refused);
       expect(text).toContain('outside_window');
     }
+  });
+
+  test('a recovery for which there is no room is refused with the numbers, before anything is written', async () => {
+    const { prisma } = stack.catalog;
+    const full = await prisma.backup.findFirstOrThrow({ where: { chainId: server.chainId, kind: 'full' } });
+    const claim = (bytes: bigint | null) => prisma.backup.update({ where: { id: full.id }, data: { bytes } });
+    await claim(10n ** 15n);
+    const { row, database } = await restoreTo({});
+    await claim(full.bytes);
+    expect(row).toMatchObject({ status: 'failed', error: { code: 'sandbox_space' }, stagingName: null });
+    expect((row.error as { message: string }).message).toMatch(/needs about \d{9,} MiB; .* has \d+ MiB free/);
+    expect(await source.query(`select 1 from pg_database where datname = '${database}'`)).toEqual([]);
   });
 
   test('the store and the key alone give a data directory that recovers to the moment', async () => {

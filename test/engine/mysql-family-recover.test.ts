@@ -212,6 +212,9 @@ for (const product of familyProducts) {
       expect(sandbox.databases).toEqual(['busy', 'shop']);
       expect(sandbox.firstRefused).toBeNull();
       expect(await session.rows('XA RECOVER')).toEqual([]);
+      // No number is given twice.
+      await session.rows('INSERT INTO shop.seq (n) VALUES (0)');
+      expect(await session.value('SELECT id FROM shop.seq WHERE n = 0')).toBe(String(steps.length + 1));
       await session.close();
       await sandbox.close();
     });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
 import type { BackupResource } from '../../src/domain/schemas/backups.js';
+import type { CheckResult } from '../../src/domain/schemas/checks.js';
 import type { Page } from '../../src/domain/schemas/common.js';
 import type { DatabaseResource, ServerResource } from '../../src/domain/schemas/databases.js';
 import type { AttachmentResource, PolicyResource, RecoveryWindowResource } from '../../src/domain/schemas/policies.js';
@@ -41,20 +42,20 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
     return { id: await service.registerDatabase(source, name), name };
   }
 
-  const attachmentOf = (policyId: string, databaseId: string) =>
-    service.api.get<AttachmentResource>(`/v1/policies/${policyId}/attachments/${databaseId}`);
-
-  /** Attaches and waits until the attach workflow has come to its end. */
-  async function attach(policyId: string, databaseId: string): Promise<AttachmentResource> {
-    await service.api.post(`/v1/policies/${policyId}/attachments`, { databaseId });
-    return await eventually(
+  /** Waits until the attach workflow has come to its end. */
+  const settledAttachment = (policyId: string, databaseId: string) =>
+    eventually(
       async () => {
-        const row = await attachmentOf(policyId, databaseId);
+        const row = await service.api.get<AttachmentResource>(`/v1/policies/${policyId}/attachments/${databaseId}`);
         return row.status === 'configuring' ? null : row;
       },
       'the database to be attached',
       300_000,
     );
+
+  async function attach(policyId: string, databaseId: string): Promise<AttachmentResource> {
+    await service.api.post(`/v1/policies/${policyId}/attachments`, { databaseId });
+    return await settledAttachment(policyId, databaseId);
   }
 
   test('is checked, attached, backed up, restored to a moment, and released when the last database leaves', async () => {
@@ -77,10 +78,35 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
     expect(policy).toMatchObject({ status: 'active', lastError: null });
     expect(await api.post(`/v1/policies/${id}/check`)).toMatchObject({ ok: true });
 
+    // A policy whose store refuses the credentials takes nobody, until they open it again.
+    const { accessKeyId, secretAccessKey } = service.process.run().s3;
     const database = await register();
+    const recheck = async (secret: string) => {
+      await api.patch(`/v1/destinations/${destinationId}`, { accessKeyId, secretAccessKey: secret });
+      const { ok, findings } = await api.post<CheckResult>(`/v1/policies/${id}/check`);
+      const { status, lastError } = await api.get<PolicyResource>(`/v1/policies/${id}`);
+      return { ok, found: findings.map(({ code }) => code), status, error: lastError?.code ?? null };
+    };
+    const denied = { ok: false, found: ['destination_denied'], status: 'error', error: 'destination_denied' };
+    expect(await recheck('not the secret')).toEqual(denied);
+    const early = await api.send('POST', `/v1/policies/${id}/attachments`, { databaseId: database.id });
+    expect([early.status, await early.json()]).toMatchObject([409, { code: 'policy_not_active' }]);
+    const opened = { ok: true, found: ['credentials_verified'], status: 'active', error: null };
+    expect(await recheck(secretAccessKey)).toEqual(opened);
+
+    // Nothing of the server can hold its log: PITR is in error, and active once that is mended and it is tried again.
+    const free = `select pg_create_physical_replication_slot('taken_' || n) from pg_settings, generate_series(1, setting::int) n
+      where name = 'max_replication_slots'`;
+    await source.query(free);
+    expect(await attach(id, database.id)).toMatchObject({
+      ...{ status: 'error', lastError: { code: 'physical_forbidden' } },
+      ...{ pitrStatus: 'error', pitrError: { message: expect.stringContaining('replication slots') } },
+    });
+    await source.query(`select pg_drop_replication_slot(slot_name) from pg_replication_slots`);
     await createTablespace('apart');
     await source.query('alter table entry set tablespace apart', database.name);
-    const attached = await attach(id, database.id);
+    await api.post(`/v1/policies/${id}/attachments/${database.id}/retry-pitr`);
+    const attached = await settledAttachment(id, database.id);
     expect(attached).toMatchObject({ status: 'active', pitrStatus: 'active', lastError: null, pitrError: null });
     expect(attached.lastFullAt).not.toBeNull();
     expect(attached.sandboxProvenAt).not.toBeNull();

@@ -82,7 +82,7 @@ describeEngine('pg17', 'the inspection of a PostgreSQL server', () => {
     const role = uniqueName('role');
     await server.query(`CREATE ROLE ${role} LOGIN REPLICATION PASSWORD 'Secret-1'`);
     const connection = { ...connectionTo(server, 'postgres'), username: role, password: 'Secret-1' };
-    const statement = 'ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();';
+    const statement = 'ALTER SYSTEM SET summarize_wal = on; SELECT pg_catalog.pg_reload_conf();';
     expect(await configureIncrementals(connection, context())).toMatchObject([
       { code: 'summarize_wal_off', severity: 'info', statement },
     ]);

@@ -15,6 +15,7 @@ const PROVIDERS: Readonly<Record<string, string>> = {
   neon_superuser: 'Neon',
 };
 
+/** What attaching runs, and what a person runs where the role may not. */
 export const TURN_ON_SUMMARIES = [
   'ALTER SYSTEM SET summarize_wal = on;',
   'SELECT pg_catalog.pg_reload_conf();',
@@ -25,7 +26,7 @@ export const SUMMARIES_OFF: CheckFinding = {
   code: 'summarize_wal_off',
   message:
     'summarize_wal is off, so the server does not know what changed: fulls are taken instead of incrementals. Attaching turns it on where the role may.',
-  statement: 'ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();',
+  statement: TURN_ON_SUMMARIES.join(' '),
 };
 
 export type ReplicationFindings = {

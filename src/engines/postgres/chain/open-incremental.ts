@@ -3,6 +3,7 @@ import type { ParentBackup, ServerBackupSession } from '../../chain-engine.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import { mapQueryError } from '../map-error.js';
 import { readManifestRanges } from './backup-tap.js';
+import { TURN_ON_SUMMARIES } from './find-log-findings.js';
 import { refuseIncremental } from './incremental-refusals.js';
 import { openBaseBackup } from './open-base-backup.js';
 import type { OpenedSource } from './open-source.js';
@@ -16,11 +17,7 @@ async function readParent(source: OpenedSource, parent: ParentBackup): Promise<B
   if (parent.server.identity !== server.identity || parent.server.major !== server.major)
     throw refuseIncremental('identity');
   if ((await session.value("SELECT pg_catalog.current_setting('summarize_wal')")) !== 'on')
-    throw refuseIncremental(
-      'summaries_off',
-      undefined,
-      'ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();',
-    );
+    throw refuseIncremental('summaries_off', undefined, TURN_ON_SUMMARIES.join(' '));
   try {
     const manifest = await parent.open(MANIFEST_NAME);
     readManifestRanges(manifest);

@@ -3,6 +3,7 @@ import type { CheckFinding, DatabaseConnection, EngineContext } from '../../engi
 import type { Session } from '../connect.js';
 import { connect } from '../connect.js';
 import { mapQueryError } from '../map-error.js';
+import { SLOT_LIMIT_UNSET } from '../slot-limit.js';
 import { ensureHoldingSlot } from './slots.js';
 import { readTimeline } from './timeline.js';
 
@@ -38,16 +39,6 @@ export async function configureArchive(
 
 /** Settings of the server with which keeping its log endangers the server itself. */
 async function findSettings(session: Session): Promise<CheckFinding[]> {
-  const findings: CheckFinding[] = [];
   const limit = await session.value("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size'");
-  if (limit === '-1') {
-    const statement = "ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf();";
-    findings.push({
-      severity: 'warns',
-      code: 'slot_limit_unset',
-      message: `max_slot_wal_keep_size is not set: while the archive cannot be reached, the server keeps its log until its disk is full. Set a limit that the disk can spare: ${statement}`,
-      statement,
-    });
-  }
-  return findings;
+  return limit === '-1' ? [SLOT_LIMIT_UNSET] : [];
 }

@@ -3,6 +3,7 @@ import type { Session } from '../connect.js';
 import { connect } from '../connect.js';
 import { mapConnectError } from '../map-error.js';
 import { quoteName } from '../quote.js';
+import { SLOT_LIMIT_UNSET } from '../slot-limit.js';
 import { INCREMENTAL_FROM } from './programs.js';
 
 /** Roles that only a provider's servers have, and what the provider is called. */
@@ -123,14 +124,7 @@ export async function findSettings(
       message: `All ${row?.slots} replication slots of the server are in use; the log archive needs one. The change needs a restart.`,
       statement: `ALTER SYSTEM SET max_replication_slots = ${Number(row?.slots) + 5};`,
     });
-  if (wish.pitr && row?.keep === '-1')
-    findings.push({
-      severity: 'warns',
-      code: 'slot_limit_unset',
-      message:
-        'max_slot_wal_keep_size is unlimited: while the log cannot be archived, the server keeps it and may fill its disk.',
-      statement: "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();",
-    });
+  if (wish.pitr && row?.keep === '-1') findings.push(SLOT_LIMIT_UNSET);
   if (wish.incremental && Number(major) >= INCREMENTAL_FROM && row?.summarize !== 'on') findings.push(SUMMARIES_OFF);
   return findings;
 }

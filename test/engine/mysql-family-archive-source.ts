@@ -1,5 +1,4 @@
 /** What the tests of the binary log's archive share: a source with a role of few rights, folders per archive. */
-import { readdirSync } from 'node:fs';
 import { beforeAll } from 'vitest';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
 import type { DatabaseConnection } from '../../src/engines/engine.js';
@@ -8,7 +7,7 @@ import { findReceivers, useArchivePlaces } from '../support/archive-places.js';
 import type { FolderArchive } from '../support/archive-to-folder.js';
 import { archiveToFolder } from '../support/archive-to-folder.js';
 import { usePrivateEngine } from '../support/engine-servers.js';
-import { until } from '../support/until.js';
+import { binlogsOf, purgeBinlogs } from '../support/purge-binlogs.js';
 import { useContext } from './contract-support.js';
 import type { FamilyProduct } from './mysql-family-chain-support.js';
 import { brandOf } from './mysql-family-chain-support.js';
@@ -42,10 +41,6 @@ export function useSource(product: FamilyProduct) {
     database: 'shop',
     tls: null,
   });
-  const files = () =>
-    readdirSync(server.engineDataDir)
-      .filter((name) => /^binlog\.\d+$/.test(name))
-      .sort();
   return {
     server,
     context,
@@ -65,16 +60,7 @@ export function useSource(product: FamilyProduct) {
         await server.query(Array.from({ length: Math.min(left, 100) }, () => insert).join('; '));
     },
     rotate: () => server.query('FLUSH BINARY LOGS'),
-    newestFile: (): string => files().at(-1) ?? '',
-    /** Removes all log files but the newest, which is answered. The server spares a file that a thread of a lost receiver still reads. */
-    purge: async (): Promise<string> => {
-      if (product === 'mariadb') await server.query('SET GLOBAL slave_connections_needed_for_purge = 0');
-      const newest = files().at(-1) ?? '';
-      await until(async () => {
-        await server.query(`PURGE BINARY LOGS TO '${newest}'`);
-        return files()[0] === newest;
-      }, 'the old files to be removed');
-      return newest;
-    },
+    newestFile: (): string => binlogsOf(server).at(-1) ?? '',
+    purge: (): Promise<string> => purgeBinlogs(server),
   };
 }

@@ -2,9 +2,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Connection } from 'mysql2/promise';
-import { createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { getChainEngine } from '../../src/engines/chain-registry.js';
 import type { ArchivedServer } from '../support/archived-server.js';
@@ -12,6 +9,7 @@ import { archiveServer } from '../support/archived-server.js';
 import { compareBinlogs } from '../support/compare-binlogs.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
 import { useRunStack } from '../support/run-stack.js';
+import { startWriting } from '../support/start-writing.js';
 import { until } from '../support/until.js';
 
 const queues = 'control,data,stream';
@@ -27,45 +25,10 @@ describe('the log archive', () => {
     describeEngine(product, `of a ${product} server`, () => {
       const source = usePrivateEngine(product);
       let server: ArchivedServer;
-      /** Commits that the server has answered, over all writers. */
-      let committed = 0;
       beforeAll(async () => {
         server = await archiveServer(stack, source, getChainEngine(source.engine), { schema });
         await server.wake();
       });
-
-      /** Commits numbered rows until it is stopped; survives restarts of the server. */
-      function startWriting(): { stop(): Promise<void> } {
-        let running = true;
-        const work = (async () => {
-          let client: Connection | null = null;
-          let n = Date.now() * 1000;
-          while (running) {
-            try {
-              if (client === null) {
-                const { host, port, username: user, password, database } = server.connection;
-                client = await createConnection({ host, port, user, password, database });
-                client.on('error', () => {});
-              }
-              n += 1;
-              await client.query(`insert into written (n, pad) values (?, repeat('x', 500))`, [n]);
-              committed += 1;
-              await sleep(5);
-            } catch {
-              client?.destroy();
-              client = null;
-              await sleep(200);
-            }
-          }
-          await client?.end().catch(() => {});
-        })();
-        return {
-          stop: async () => {
-            running = false;
-            await work;
-          },
-        };
-      }
 
       /** One epoch without a gap holds, linked and verified, the very bytes of every file that the server has, and as many commits as were answered. */
       async function expectWhole(): Promise<void> {
@@ -86,7 +49,7 @@ describe('the log archive', () => {
       ])(
         'loses nothing when its worker is killed %s',
         async (_when, place, loseSpool) => {
-          const writer = startWriting();
+          const writer = startWriting(server);
           for (let round = 0; round < 2; round += 1) {
             const fault = stack.placeFaults([place]);
             const worker = await stack.startWorker({ queues, faults: fault.setting });
@@ -97,8 +60,8 @@ describe('the log archive', () => {
             await source.query('flush binary logs');
           }
           const worker = await stack.startWorker({ queues });
-          const before = committed;
-          await until(() => committed >= before + 50, 'more commits', 60_000);
+          const before = writer.committed();
+          await until(() => writer.committed() >= before + 50, 'more commits', 60_000);
           await writer.stop();
           await expectWhole();
           await worker.stop();
@@ -108,14 +71,14 @@ describe('the log archive', () => {
 
       test('goes on after the source was killed while the store was away', async () => {
         const worker = await stack.startWorker({ queues });
-        const writer = startWriting();
+        const writer = startWriting(server);
         await server.caughtUp();
         await stack.store.kill();
-        const before = committed;
-        await until(() => committed >= before + 50, 'commits that cannot be stored', 60_000);
+        const before = writer.committed();
+        await until(() => writer.committed() >= before + 50, 'commits that cannot be stored', 60_000);
         await source.kill();
         await source.restart();
-        await until(() => committed >= before + 100, 'commits after the crash', 60_000);
+        await until(() => writer.committed() >= before + 100, 'commits after the crash', 60_000);
         await stack.store.start();
         await server.caughtUp(240_000);
         await writer.stop();

@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { slotIsBehind } from '../../scripts/soak/chains/closing-checks.js';
 import { compareLogPositions } from '../../src/domain/compare-positions.js';
@@ -16,6 +15,7 @@ import type { ArchivedServer } from '../support/archived-server.js';
 import { archiveServer } from '../support/archived-server.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
 import { useRunStack } from '../support/run-stack.js';
+import { startWriting } from '../support/start-writing.js';
 import { until } from '../support/until.js';
 
 const queues = 'control,data,stream';
@@ -34,38 +34,6 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
     server = await archiveServer(stack, source, getChainEngine('postgresql'), { schema });
     await server.wake();
   });
-
-  /** Commits numbered rows until it is stopped; survives restarts of the server. */
-  function startWriting(): { stop(): Promise<number> } {
-    let running = true;
-    let n = Math.floor(Date.now() * 1000);
-    const work = (async () => {
-      let client: pg.Client | null = null;
-      while (running) {
-        try {
-          if (client === null) {
-            client = new pg.Client({ ...server.connection, user: server.connection.username });
-            client.on('error', () => {});
-            await client.connect();
-          }
-          n += 1;
-          await client.query(`insert into written (n, pad) values ($1, repeat('x', 500))`, [n]);
-          await sleep(5);
-        } catch {
-          client = null;
-          await sleep(200);
-        }
-      }
-      await client?.end().catch(() => {});
-    })();
-    return {
-      stop: async () => {
-        running = false;
-        await work;
-        return n;
-      },
-    };
-  }
 
   /** All of an epoch's log is there, linked, verified, equal to the server's own files, and the slot is not before it. */
   async function expectWhole(epoch = 0): Promise<void> {
@@ -87,7 +55,7 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
   test('is stored within seconds of a commit, in slices that are put together when a file is over, and covers an idle source', async () => {
     const worker = await stack.startWorker({ queues });
     await until(async () => (await server.chain()).archiveStatus === 'following', 'the log to be followed', 60_000);
-    const writer = startWriting();
+    const writer = startWriting(server);
     await sleep(4_000);
     await source.query('select pg_switch_wal()');
     await sleep(3_000);
@@ -109,7 +77,7 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
     ['between object and row', 'slice-stored', false],
     ['between row and acknowledgement, with the loss of its disk', 'slice-noted', true],
   ])('loses nothing when its worker is killed %s', async (_when, place, loseSpool) => {
-    const writer = startWriting();
+    const writer = startWriting(server);
     for (let round = 0; round < 2; round += 1) {
       const fault = stack.placeFaults([place]);
       const worker = await stack.startWorker({ queues, faults: fault.setting });
@@ -126,7 +94,7 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
 
   test('goes on after the store was away and after the source was restarted', async () => {
     const worker = await stack.startWorker({ queues });
-    const writer = startWriting();
+    const writer = startWriting(server);
     await server.caughtUp();
     await stack.store.kill();
     await until(async () => (await server.chain()).archiveStatus === 'error', 'the outage to be shown', 120_000);

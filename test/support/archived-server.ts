@@ -9,13 +9,13 @@ import { masterKeyOpener } from '../../src/keys/key-opener.js';
 import { readRecords } from '../../src/recovery/resume-log.js';
 import { assembleLogFiles } from '../../src/storage/assemble-log-files.js';
 import { openDestination } from '../../src/storage/open-destination.js';
-import { requestRestore } from '../../src/usecases/request-restore.js';
 import { wakeSignal, workflowTypes } from '../../src/workflows/messages.js';
 import { archiveWorkflowId, chainWorkflowId, taskQueues } from '../../src/workflows/names.js';
+import { compareBinlogs } from './compare-binlogs.js';
 import { connectionTo } from './connection-to.js';
 import type { TestEngine } from './engine-servers.js';
-import { uniqueName } from './engine-servers.js';
-import { protectDatabase, settledBackup, settledRestore } from './run-helpers.js';
+import type { RestorePoint } from './run-helpers.js';
+import { protectDatabase, restorePoint, settledBackup } from './run-helpers.js';
 import type { RunStack } from './run-stack.js';
 import { until } from './until.js';
 
@@ -111,17 +111,7 @@ export async function archiveServer(
       return row;
     },
     /** Restores a point of the archived database under another name, on the same server. */
-    async restorePoint(point: { time?: string; position?: string; before?: boolean }) {
-      const name = uniqueName('restored');
-      const asked = await requestRestore(stack.context, stack.admin, {
-        source: { kind: 'pitr', databaseId: made.database.id, ...point },
-        target: { kind: 'server', databaseId: made.database.id, database: name },
-        overwrite: false,
-        confirmOverwrite: false,
-        keepPreviousHours: 24,
-      });
-      return { name, row: await settledRestore(stack, asked.id, 240_000) };
-    },
+    restorePoint: (point: RestorePoint) => restorePoint(stack, made.database.id, point),
     /** Waits until everything that is committed now is durable in the store. */
     async caughtUp(timeoutMs = 90_000): Promise<void> {
       // The source runs on this machine; the engine's own answer may be of a moment before.
@@ -134,8 +124,9 @@ export async function archiveServer(
       const records = await readRecords({ place, openKey, signal }, await slices(epoch));
       return await assembleLogFiles({ place, slices: records, openKey, dir, signal });
     },
-    /** Compares assembled WAL files with those that the server still has; returns how many bytes were equal. */
+    /** Compares assembled log files with those that the server still has; returns how much was equal. */
     compareWithServer(dir: string, files: readonly { name: string; bytes: number }[]): number {
+      if (source.engine !== 'postgresql') return compareBinlogs(source, dir, files);
       const wal = join(source.engineDataDir, 'pg_wal');
       const there = new Set(readdirSync(wal));
       let equal = 0;

@@ -3,7 +3,9 @@ import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { createDatabase } from '../../src/usecases/create-database.js';
 import { createDestination } from '../../src/usecases/create-destination.js';
 import { createPlan } from '../../src/usecases/create-plan.js';
+import { requestRestore } from '../../src/usecases/request-restore.js';
 import type { TestEngine } from './engine-servers.js';
+import { uniqueName } from './engine-servers.js';
 import type { RunStack } from './run-stack.js';
 import { until } from './until.js';
 
@@ -90,6 +92,21 @@ export async function settledRestore(stack: RunStack, id: string, timeoutMs = 12
     `restore ${id} to settle`,
     timeoutMs,
   );
+}
+
+export type RestorePoint = { time?: string; position?: string; before?: boolean };
+
+/** Restores a point of a database under a new name, on its own server or that of another registered one; the name and the settled row. */
+export async function restorePoint(stack: RunStack, databaseId: string, point: RestorePoint, targetId = databaseId) {
+  const name = uniqueName('restored');
+  const asked = await requestRestore(stack.context, stack.admin, {
+    source: { kind: 'pitr', databaseId, ...point },
+    target: { kind: 'server', databaseId: targetId, database: name },
+    overwrite: false,
+    confirmOverwrite: false,
+    keepPreviousHours: 24,
+  });
+  return { name, row: await settledRestore(stack, asked.id, 240_000) };
 }
 
 /** Every key in a bucket. */

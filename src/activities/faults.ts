@@ -5,15 +5,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerBackupSession } from '../engines/chain-engine.js';
 import type { DumpPart, DumpSession } from '../engines/engine.js';
 
-/** Lets a test stop a worker at an exact place. Without TIDEMARK_FAULTS, as in production, `reach` does nothing. */
-export type Faults = { readonly active: boolean; reach(place: string, signal?: AbortSignal): Promise<void> };
+/** Lets a test stop a worker at an exact place, or need not sit out a wait. Without TIDEMARK_FAULTS, as in production, neither does anything. */
+export type Faults = {
+  readonly active: boolean;
+  reach(place: string, signal?: AbortSignal): Promise<void>;
+  /** How long a wait is, in milliseconds: as given, or as a test says. */
+  waitMs(name: string, ms: number): number;
+};
 
-export const noFaults: Faults = { active: false, reach: async () => {} };
+export const noFaults: Faults = { active: false, reach: async () => {}, waitMs: (_name, ms) => ms };
 
 /**
  * `pause-at=<place>[,<place>…];dir=<folder>`: the first run to arrive at a place writes `<folder>/<place>.reached` with our pid and waits
  * until `<folder>/<place>.go` exists; later ones pass. A test then kills or stops the process between two statements instead of
- * hoping to hit them, several runs at several places at once.
+ * hoping to hit them, several runs at several places at once. `wait=<name>:<milliseconds>` makes a wait as long as that.
  */
 export function parseFaults(text: string | undefined): Faults {
   if (text === undefined) return noFaults;
@@ -23,11 +28,14 @@ export function parseFaults(text: string | undefined): Faults {
       return [part.slice(0, at), part.slice(at + 1)] as const;
     }),
   );
-  const places = settings.get('pause-at')?.split(',');
-  const dir = settings.get('dir');
-  if (places === undefined || dir === undefined) throw new Error('TIDEMARK_FAULTS takes pause-at=<place>;dir=<folder>');
+  const places = settings.get('pause-at')?.split(',') ?? [];
+  const dir = settings.get('dir') ?? '';
+  const [waiting, length] = settings.get('wait')?.split(':') ?? [];
+  if (waiting === undefined && (places.length === 0 || dir === ''))
+    throw new Error('TIDEMARK_FAULTS takes pause-at=<place>;dir=<folder>, wait=<name>:<milliseconds>, or both');
   return {
-    active: true,
+    active: places.length > 0,
+    waitMs: (name, ms) => (name === waiting ? Number(length) : ms),
     async reach(place, signal) {
       if (!places.includes(place) || !claim(join(dir, `${place}.reached`))) return;
       while (!existsSync(join(dir, `${place}.go`))) {

@@ -29,7 +29,8 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server with a registered
     const server = await archiveServer(stack, source, getChainEngine('postgresql'), {
       schema: 'create table written (n int primary key)',
     });
-    const worker = await stack.startWorker({ queues: 'control,data,stream' });
+    // A source that is silent for a minute is taken for dead; here for a quarter of one.
+    const worker = await stack.startWorker({ queues: 'control,data,stream', faults: 'wait=source-silent:15000' });
     await server.wake();
     await server.caughtUp();
     const copy = await copyPostgres(source, { standby: true });
@@ -77,5 +78,5 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server with a registered
     expect(await source.query(`${held}'${slotName}'`)).toEqual([]);
     expect(await copy.query(`${held}'${slotName}'`)).toHaveLength(1);
     await worker.stop();
-  });
+  }, 600_000);
 });

@@ -213,7 +213,7 @@ class Watch {
     else if (silent > SILENT_MS) {
       const message = state.message ?? 'The receiver does not reach the source.';
       await this.show('error', { code: state.outOfSpace ? 'spool_full' : 'connection_lost', message });
-      if (silent > SWITCH_MS && replicasOf(this.work.chain).length > 0) {
+      if (silent > this.work.deps.faults.waitMs('source-silent', SWITCH_MS) && replicasOf(this.work.chain).length > 0) {
         throw new TidemarkError('connection_lost', message, { object: this.work.chain.id });
       }
     }

@@ -1,8 +1,9 @@
 import type { LogPosition } from './positions.js';
+import { takeoverOf } from './takeover-files.js';
 
 /**
- * Orders two positions of one server's log within one epoch, whatever the engine: by timeline and LSN where there are LSNs, else by log
- * file and offset. An epoch follows one history, in which a later timeline only has what comes after the earlier one: what an old primary
+ * Orders two positions of one stored log within one epoch, whatever the engine: by timeline and LSN where there are LSNs, else by log
+ * file and offset, files of a server that took over after those of its predecessor. An epoch follows one history, in which a later timeline only has what comes after the earlier one: what an old primary
  * wrote behind the switch has higher LSNs than the new timeline's beginning and still must not pass for it. Negative when `a` is before `b`.
  * What a position does not tell counts as the beginning.
  */
@@ -13,6 +14,8 @@ export function compareLogPositions(a: LogPosition, b: LogPosition): number {
     }
     return sign(lsnNumber(a.lsn) - lsnNumber(b.lsn));
   }
+  const takeover = takeoverOf(a.file) - takeoverOf(b.file);
+  if (takeover !== 0) return takeover;
   const file = logFileNumber(a.file) - logFileNumber(b.file);
   return file === 0 ? sign(BigInt(a.filePosition ?? '0') - BigInt(b.filePosition ?? '0')) : file;
 }

@@ -19,10 +19,15 @@ export type LogFollowerOptions = {
     readonly server: ServerIdentity;
     /** SHA-256 (hex) of the bytes `[0, cursor.offset)` of `cursor.file`: what the source sends again must be the same, else the log is another one. */
     readonly prefixSha256: string;
+    /**
+     * What is stored of the newest files, newest first, every byte verified: a successor's log has to prove that it holds the same. Reading the content throws
+     * `log_gap` where something is damaged. Absent: it cannot.
+     */
+    readonly readBack?: () => AsyncIterable<{ readonly file: string; readonly content: AsyncIterable<Buffer> }>;
   } | null;
   /**
-   * The server was judged to have taken the place of `resume.server` (ChainEngine.judgeSuccessor): its log is another one, which a new epoch
-   * follows. `log_gap` says then what lies between.
+   * The server was judged to have taken the place of `resume.server` (ChainEngine.judgeSuccessor). Its log is gone on with once it has proven to
+   * hold the end of the stored one and nothing else before that; else `log_gap` says why not, and what lies between, and a new epoch follows it.
    */
   readonly successor?: boolean;
   /** The spool never holds more than this many bytes; a fuller one stops the receiver until it was shipped. */
@@ -55,6 +60,8 @@ export interface LogFollower {
   next(options: { readonly waitMs: number; readonly signal: AbortSignal }): Promise<LogChunk | null>;
   /** Everything up to the end of `chunk` is durable in the store: the source may forget it, and so may the spool. */
   acknowledge(chunk: LogChunk): Promise<void>;
+  /** A place that the server tells, as the stored log calls it: files of a server that took over have other names there. Absent: the same. */
+  inStore?(position: LogPosition): LogPosition;
   /**
    * Whether an end that the source told lies before what was stored when it was asked: then it is the end of another log, which was begun
    * anew (RESET), and says nothing of what is stored. Absent: this engine's ends never do.

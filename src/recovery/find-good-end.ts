@@ -50,7 +50,8 @@ export async function findGoodEnd(store: LogStore, noted: readonly NotedSlice[])
   return { ofFile: [], damaged };
 }
 
-function groupByFile(noted: readonly NotedSlice[]): NotedSlice[][] {
+/** Slices in order, the files in which they lie in order. */
+export function groupByFile(noted: readonly NotedSlice[]): NotedSlice[][] {
   const groups: NotedSlice[][] = [];
   for (const one of noted) {
     if (groups.at(-1)?.at(-1)?.file === one.file) groups.at(-1)?.push(one);

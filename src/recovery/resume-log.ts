@@ -78,6 +78,8 @@ export async function resumeFrom(
     readonly last: StoredSlice;
     /** Slices of the last file, in order. */
     readonly ofFile: readonly StoredSlice[];
+    /** The files before it, newest first, each as its slices in order. */
+    readonly earlier: () => AsyncIterable<readonly StoredSlice[]>;
   },
 ): Promise<LogFollowerOptions['resume']> {
   assertLinked(stored.ofFile);
@@ -98,7 +100,40 @@ export async function resumeFrom(
     position: record.endPosition,
     server: record.source,
     prefixSha256: hash.digest('hex'),
+    readBack: () => readBack(store, stored),
   };
+}
+
+/** The files of a stored log, newest first, as far back as they are whole. */
+async function* readBack(
+  store: LogStore,
+  { ofFile, earlier }: Pick<Parameters<typeof resumeFrom>[1], 'ofFile' | 'earlier'>,
+): ReturnType<NonNullable<NonNullable<LogFollowerOptions['resume']>['readBack']>> {
+  const file = (slices: readonly StoredSlice[]) => ({
+    file: slices[0]?.record.file ?? '',
+    content: contentOf(store, slices),
+  });
+  yield file(ofFile);
+  try {
+    for await (const slices of earlier()) {
+      // Retention has begun to remove it.
+      if (slices[0]?.record.offset !== 0) return;
+      yield file(slices);
+    }
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+  }
+}
+
+/** The bytes of slices that follow each other. Throws `log_gap` where one is not what was written. */
+async function* contentOf(store: LogStore, slices: readonly StoredSlice[]): AsyncGenerator<Buffer> {
+  assertLinked(slices);
+  try {
+    for (const { record } of slices) yield* (await openSlice({ ...store, record })) as AsyncIterable<Buffer>;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    throw new TidemarkError('log_gap', error.message, error.details, { cause: error });
+  }
 }
 
 function missingPart(slice: StoredSlice, bytes: number): TidemarkError {

@@ -3,7 +3,16 @@
  * recovery. A chunk counts as durable once it lies in its file, and is acknowledged then.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { LogPosition, ServerIdentity } from '../../src/domain/positions.js';
 import type { ChainEngine } from '../../src/engines/chain-engine.js';
@@ -35,12 +44,16 @@ const kept = new Map<string, Kept>();
 export function resumeFrom(dir: string): LogFollowerOptions['resume'] {
   const state = kept.get(dir);
   if (!state?.last || !state.server) return null;
+  const { order } = state;
   const content = readFileSync(join(dir, state.last.file));
   return {
     cursor: { file: state.last.file, offset: content.length },
     position: state.last.end,
     server: state.server,
     prefixSha256: createHash('sha256').update(content).digest('hex'),
+    readBack: async function* () {
+      for (const file of [...order].reverse()) yield { file, content: createReadStream(join(dir, file)) };
+    },
   };
 }
 
@@ -56,6 +69,8 @@ export async function archiveToFolder(options: {
   readonly spoolLimitBytes?: number;
   /** False: chunks are kept, but the source is not told. */
   readonly acknowledge?: boolean;
+  /** As LogFollowerOptions. */
+  readonly successor?: boolean;
 }): Promise<FolderArchive> {
   const { engine, connection, context, slot, dir } = options;
   mkdirSync(dir, { recursive: true });
@@ -66,8 +81,8 @@ export async function archiveToFolder(options: {
     spoolDir: options.spoolDir,
     spoolLimitBytes: options.spoolLimitBytes ?? 1024 ** 3,
     resume: resumeFrom(dir),
+    successor: options.successor === true,
   });
-  state.server = follower.server;
   const chunks: Omit<LogChunk, 'body'>[] = [];
   const stopping = new AbortController();
   let failure: unknown = null;
@@ -78,6 +93,7 @@ export async function archiveToFolder(options: {
       append(dir, chunk);
       if (!state.order.includes(chunk.file)) state.order.push(chunk.file);
       state.last = { file: chunk.file, end: chunk.end };
+      state.server = follower.server;
       const { body: _, ...rest } = chunk;
       chunks.push(rest);
       if (options.acknowledge !== false) await follower.acknowledge(chunk);
@@ -93,7 +109,9 @@ export async function archiveToFolder(options: {
     position,
     files: () => state.order.map((name) => ({ name, bytes: statSync(join(dir, name)).size })),
     catchUp: async () => {
-      const { clock, position: end } = await engine.readLogEnd(connection, context);
+      const told = await engine.readLogEnd(connection, context);
+      const { clock } = told;
+      const end = follower.inStore?.(told.position) ?? told.position;
       await until(
         () => {
           if (failure) throw failure;

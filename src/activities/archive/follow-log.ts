@@ -9,6 +9,7 @@ import {
 import { insertSlices } from '../../catalog/runs/slices.js';
 import { isTidemarkError, TidemarkError } from '../../domain/errors.js';
 import type { LogPosition } from '../../domain/positions.js';
+import { isSameServer } from '../../domain/same-server.js';
 import { ARCHIVE_SEEN_EVERY_MS } from '../../domain/statuses.js';
 import type { LogFollower } from '../../engines/log-follower.js';
 import { followLog as follow } from '../../recovery/follow-log.js';
@@ -111,7 +112,8 @@ async function runFollower(work: Following): Promise<FollowResult> {
       slot: chain.slotName,
       resume: stored.resume,
       spoolLimitBytes: SPOOL_LIMIT,
-      successor: source.successor,
+      // Also a former primary that is the source again, and holds what its successor wrote meanwhile.
+      successor: source.successor || isOfAnother(chain, stored),
       assertMayHold: () => assertHoldsArchive(deps.catalog, chain.id, token),
     });
     try {
@@ -125,6 +127,10 @@ async function runFollower(work: Following): Promise<FollowResult> {
     spool.release();
   }
 }
+
+/** Whether the newest of the stored log is of another server than the one that the chain was made for. */
+const isOfAnother = ({ server }: ArchiveRun, { resume }: StoredEnd): boolean =>
+  resume !== null && !isSameServer(resume.server.identity, server.identity);
 
 /** What the source has not got any more is a gap, and the reason for it is what was damaged. */
 function withDamage(error: unknown, { damage }: StoredEnd): unknown {
@@ -156,7 +162,10 @@ async function followUntilEnd(
     last: stored.last,
     taken: stored.taken,
     small: stored.small,
-    readEnd: () => source.engine.readLogEnd(source.connection, engineContext(deps, step)),
+    readEnd: async () => {
+      const { clock, position } = await source.engine.readLogEnd(source.connection, engineContext(deps, step));
+      return { clock, position: follower.inStore?.(position) ?? position };
+    },
     comparePositions: (a, b) => source.engine.comparePositions(a, b),
     assertMayPublish: () => assertHoldsArchive(catalog, chain.id, token),
     onDurable: async (slice) => {

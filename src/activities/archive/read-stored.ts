@@ -11,7 +11,7 @@ import {
 import { TidemarkError } from '../../domain/errors.js';
 import type { LogPosition } from '../../domain/positions.js';
 import type { LogFollowerOptions } from '../../engines/log-follower.js';
-import { findGoodEnd, findReplacement, highestTaken } from '../../recovery/find-good-end.js';
+import { findGoodEnd, findReplacement, groupByFile, highestTaken } from '../../recovery/find-good-end.js';
 import { LARGE_SLICE } from '../../recovery/merge-slices.js';
 import type { DamagedSlice, LogStore } from '../../recovery/resume-log.js';
 import { findUnnoted, readRecords, resumeFrom } from '../../recovery/resume-log.js';
@@ -72,7 +72,8 @@ async function readEnd(work: Reading): Promise<StoredEnd> {
   const small = await readSmall(work, Number.POSITIVE_INFINITY);
   if (last === null) return { last, small, resume: null, taken: 0, damage: null };
   const rows = await findSlicesOfFile(catalog, chain.id, epoch, last.record.file);
-  const resume = await resumeFrom(store, { last, ofFile: await readRecords(store, rows) });
+  const earlier = () => readEarlier(work, last);
+  const resume = await resumeFrom(store, { last, ofFile: await readRecords(store, rows), earlier });
   return { last, small, resume, taken: last.record.seq, damage: null };
 }
 
@@ -100,7 +101,8 @@ async function readGoodEnd(work: Reading, cause: TidemarkError): Promise<StoredE
   const { taken } = replacement;
   if (last !== null) {
     const small = await readSmall(work, last.record.seq);
-    return { last, small, resume: await resumeFrom(store, { last, ofFile }), taken, damage };
+    const earlier = () => readEarlier(work, last);
+    return { last, small, resume: await resumeFrom(store, { last, ofFile, earlier }), taken, damage };
   }
   // Nothing that was ever acknowledged: the epoch has not begun.
   if (newest === null) return { last, small: [], resume: null, taken, damage };
@@ -110,6 +112,13 @@ async function readGoodEnd(work: Reading, cause: TidemarkError): Promise<StoredE
     `Nothing of epoch ${epoch} of the stored log can be gone on from. ${damage.message}`,
     from === null ? { object: damage.recordKey } : { object: damage.recordKey, gap: { from, to: null } },
   );
+}
+
+/** The files of the epoch before the one in which `last` lies, newest first. */
+async function* readEarlier({ deps, chain, epoch, store }: Reading, last: StoredSlice) {
+  const rows = (await findSlicesOfEpoch(deps.catalog, chain.id, epoch)).filter(({ seq }) => seq < last.record.fromSeq);
+  for (const file of groupByFile(rows).reverse())
+    if (file[0]?.file !== last.record.file) yield await readRecords(store, file);
 }
 
 /** Only for putting them together: a damaged slice of long ago, which a restore will name, must not keep the log of today from being stored. */

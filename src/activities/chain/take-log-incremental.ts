@@ -6,6 +6,7 @@ import type { LogPosition } from '../../domain/positions.js';
 import { isSameServer } from '../../domain/same-server.js';
 import type { BackupSummary } from '../../workflows/activity-types.js';
 import { chooseSource } from '../archive/choose-source.js';
+import { placeInStore, takeoverOfServer } from '../archive/place-in-store.js';
 import { engineContext } from '../open-run.js';
 import { publishAttempt } from '../run-attempt.js';
 import type { ChainWork } from './chain-work.js';
@@ -34,7 +35,8 @@ export async function takeLogIncremental(work: ChainWork): Promise<BackupSummary
   const parent = await chooseParent(work, chain.id, epoch);
   await noteFacts(work, { parentId: parent.backupId });
   const { connection, engine, successor } = await chooseSource(deps, step, chain);
-  const end = await engine.readLogEnd(connection, engineContext(deps, step));
+  const told = await engine.readLogEnd(connection, engineContext(deps, step));
+  const end = { ...told, position: placeInStore(told.position, await takeoverOfServer(work, told.server)) };
   if (!successor && !isSameServer(end.server.identity, chain.server.identity)) {
     throw new TidemarkError(
       'server_identity_changed',

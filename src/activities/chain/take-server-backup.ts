@@ -10,6 +10,7 @@ import { getChainEngine } from '../../engines/chain-registry.js';
 import { takeServerBackup as take } from '../../recovery/take-server-backup.js';
 import { attemptPrefix, backupOwner } from '../../storage/layout.js';
 import type { Activities, BackupSummary } from '../../workflows/activity-types.js';
+import { placeInStore, takeoverOfServer } from '../archive/place-in-store.js';
 import type { ActivityDeps } from '../deps.js';
 import { pausingServerSession } from '../faults.js';
 import { engineContext } from '../open-run.js';
@@ -85,6 +86,7 @@ async function takeFrom(work: ChainWork, source: BackupSource, parent: ChosenPar
   const session = pausingServerSession(opened, deps.faults, step.signal);
   try {
     await assertServer(work, session, source);
+    const takeover = await takeoverOfServer(work, session.server);
     await noteFacts(work, { sourceDatabaseId: database.id === run.databaseId ? null : database.id });
     await tellSourceChange(work, source);
     await deps.faults.reach('backup-opened', step.signal);
@@ -98,7 +100,19 @@ async function takeFrom(work: ChainWork, source: BackupSource, parent: ChosenPar
       signal: step.signal,
       onBytes: (bytes) => meter.set(bytes),
     });
-    const describe = () => describeServerBackup({ ...work, session, connection, taken, parent });
+    if ((await takeoverOfServer(work, session.server)) !== takeover)
+      throw new TidemarkError(
+        'source_changed_during_dump',
+        `While it was backed up, another server took the place of ${session.server.identity}.`,
+        { object: database.id },
+      );
+    const { startPosition, endPosition } = taken.result;
+    const result = {
+      ...taken.result,
+      startPosition: placeInStore(startPosition, takeover),
+      endPosition: placeInStore(endPosition, takeover),
+    };
+    const describe = () => describeServerBackup({ ...work, session, connection, taken: { ...taken, result }, parent });
     return await publishAttempt(work, describe, session.estimatedBytes);
   } finally {
     await session.close();

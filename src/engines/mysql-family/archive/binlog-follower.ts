@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { logFileNumber as fileNumber } from '../../../domain/compare-positions.js';
 import { isTidemarkError, TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition, ServerIdentity } from '../../../domain/positions.js';
+import { asOfTakeover, ownFileName, takeoverOf } from '../../../domain/takeover-files.js';
 import { spawnChild } from '../../../platform/spawn-child.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import type { LogChunk, LogFollower, LogFollowerOptions } from '../../log-follower.js';
@@ -19,7 +20,9 @@ import type { BinlogReader } from './binlog-reader.js';
 import type { BinlogSpool } from './binlog-spool.js';
 import { compareGtids, wentBack } from './compare-positions.js';
 import { purgedError, readLogBeginning } from './find-gap.js';
+import { successionError } from './judge-successor.js';
 import { receiverServerId } from './log-program.js';
+import type { TakeoverProof } from './prove-takeover.js';
 import { recogniseServer } from './recognise-server.js';
 
 const LOOK_MS = 100;
@@ -40,6 +43,8 @@ type Parts = {
   readonly reader: BinlogReader;
   readonly server: ServerIdentity;
   readonly options: LogFollowerOptions;
+  /** The server is another one than that whose log is stored: nothing of it is handed out before its log has proven to go on with that. */
+  readonly proof: TakeoverProof | null;
 };
 
 /** A running archive of one server's binary log: the receiver, and the reader behind it. */
@@ -59,12 +64,16 @@ export class BinlogFollower implements LogFollower {
   private written = { text: '', at: Date.now() };
   private trouble: string | null = null;
   private closed = false;
+  private proof: TakeoverProof | null;
+  private readonly takeover: number;
 
   constructor(parts: Parts) {
     const { connection, options, reader, spool, context } = parts;
     this.parts = parts;
     this.server = parts.server;
-    this.stored = { file: reader.file, offset: options.resume?.cursor.offset ?? 0 };
+    this.proof = parts.proof;
+    this.takeover = takeoverOf(reader.file);
+    this.stored = { file: reader.file, offset: this.proof === null ? (options.resume?.cursor.offset ?? 0) : 0 };
     this.control = new SourceControl({
       open: (signal) => openSession(connection, { database: null, name: 'tidemark archive', signal }),
       toError: (error, doing) => toEngineError(error, connection, doing, 'internal'),
@@ -111,8 +120,9 @@ export class BinlogFollower implements LogFollower {
         '--raw',
         '--stop-never',
         `${brand.logServerIdOption}=${receiverServerId(options.slot)}`,
-        `--result-file=${dir}/`,
-        first,
+        // What it writes gets the names that the stored log uses.
+        `--result-file=${dir}/${asOfTakeover(this.takeover, '')}`,
+        ownFileName(first),
       ],
       env: {},
       stdout: 'ignore',
@@ -143,11 +153,29 @@ export class BinlogFollower implements LogFollower {
 
   private async read(): Promise<LogChunk | null> {
     try {
+      if (this.proof !== null && !(await this.prove(this.proof))) return null;
       return await this.parts.reader.read();
     } catch (error) {
       if (isTidemarkError(error)) this.failed = error;
       throw error;
     }
+  }
+
+  private async prove(proof: TakeoverProof): Promise<boolean> {
+    const outcome = await proof.look();
+    const { resume } = this.parts.options;
+    if (typeof outcome === 'string' && resume !== null)
+      throw await this.control.ask('Asking what the successor executed', (session) =>
+        successionError(session, this.parts.brand, resume, this.server, outcome),
+      );
+    if (outcome !== true) return false;
+    this.parts.reader.require(proof.read);
+    this.proof = null;
+    return true;
+  }
+
+  inStore(position: LogPosition): LogPosition {
+    return position.file === undefined ? position : { ...position, file: asOfTakeover(this.takeover, position.file) };
   }
 
   async acknowledge(chunk: LogChunk): Promise<void> {
@@ -167,7 +195,7 @@ export class BinlogFollower implements LogFollower {
     const before = this.parts.reader.position;
     this.control
       .ask('Asking for the end of the log', (session) => this.parts.brand.position(session))
-      .then((end) => this.compare(end, before))
+      .then((end) => this.compare(this.inStore(end), before))
       .then(() => {
         this.trouble = null;
       })
@@ -208,18 +236,17 @@ export class BinlogFollower implements LogFollower {
   }
 
   private async interrupt(_how: Interruption, words: string): Promise<void> {
-    const { brand } = this.parts;
-    const beginning = await this.control
+    const { brand, reader } = this.parts;
+    const found = await this.control
       .ask('Asking from where on the source has its log', (session) => readLogBeginning(session, brand))
       .catch(() => null);
+    const beginning = found === null ? null : this.inStore(found);
     this.interrupted = (from) => {
       // The file was not purged: it lies before those that the server has, or after all of them.
-      const isReset = beginning?.file !== undefined && fileNumber(beginning.file) < fileNumber(from.file ?? '');
+      const wanted = takeoverOf(from.file) === this.takeover ? from.file : reader.file;
+      const isReset = beginning?.file !== undefined && fileNumber(beginning.file) < fileNumber(wanted ?? '');
       return isReset
-        ? this.parts.reader.otherHistory(
-            `it has no file ${from.file} any more and begins with ${beginning.file}`,
-            beginning,
-          )
+        ? reader.otherHistory(`it has no file ${wanted} any more and begins with ${beginning.file}`, beginning)
         : purgedError(from, beginning, words);
     };
   }

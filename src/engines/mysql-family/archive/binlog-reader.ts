@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition } from '../../../domain/positions.js';
+import { takeoverOf } from '../../../domain/takeover-files.js';
 import type { LogChunk, LogFollowerOptions } from '../../log-follower.js';
 import { fromMicros } from '../../shared/microseconds.js';
 import { GtidPosition } from '../binlog/gtid-position.js';
@@ -10,6 +11,7 @@ import { BinlogScanner } from '../binlog/scan-binlog.js';
 import type { Brand } from '../brand.js';
 import type { BinlogSpool, SpoolCopy } from './binlog-spool.js';
 import { hashPrefix, readPart } from './binlog-spool.js';
+import type { ReadBytes } from './prove-takeover.js';
 
 /** The most that one chunk carries. */
 export const CHUNK_BYTES = 16 * 1024 * 1024;
@@ -37,6 +39,13 @@ export class BinlogReader {
   /** Of the stored bytes before the cursor, until they were compared with what the source sent again. */
   private expected: { readonly offset: number; readonly sha256: string } | null = null;
   private gtids: GtidSet | GtidPosition | null = null;
+  /**
+   * What was stored of a former server, until this one's log has come to its end: it begins before, and up to there nothing that it repeats is all
+   * that there is. Whoever took its beginning for the end of the stored log would let the next successor lack the rest.
+   */
+  private former: string | null;
+  /** What this server's log has to begin with, because it was proven with that. */
+  private proven: ReadBytes = new Map();
   private reached: LogPosition;
   /** Whose copy was compared; null before. */
   private run: number | null = null;
@@ -44,7 +53,9 @@ export class BinlogReader {
   constructor(
     kind: Brand['kind'],
     spool: BinlogSpool,
-    start: { readonly file: string } | NonNullable<LogFollowerOptions['resume']>,
+    start:
+      | { readonly file: string; readonly stored?: LogPosition }
+      | Pick<NonNullable<LogFollowerOptions['resume']>, 'cursor' | 'position' | 'prefixSha256'>,
   ) {
     this.kind = kind;
     this.spool = spool;
@@ -54,8 +65,9 @@ export class BinlogReader {
       this.reached = start.position;
     } else {
       this.name = start.file;
-      this.reached = { file: start.file, filePosition: '0' };
+      this.reached = start.stored ?? { file: start.file, filePosition: '0' };
     }
+    this.former = takeoverOf(this.name) > 0 ? (this.reached.gtidSet ?? null) : null;
     this.scanner = this.newScanner();
   }
 
@@ -69,7 +81,12 @@ export class BinlogReader {
 
   /** Bytes of the present file that were seen, by this reader or the one whose stored log it goes on with. */
   get seen(): number {
-    return this.expected?.offset ?? this.scanned;
+    return this.expected?.offset ?? Math.max(this.scanned, this.proven.get(this.name)?.bytes ?? 0);
+  }
+
+  /** Nothing else than this is handed out of these files. */
+  require(proven: ReadBytes): void {
+    this.proven = proven;
   }
 
   /** Nothing was handed out yet, and nothing is stored. */
@@ -112,11 +129,15 @@ export class BinlogReader {
 
   private async verify(copy: SpoolCopy): Promise<void> {
     const { expected } = this;
-    if (expected === null) {
+    const proven = this.proven.get(this.name);
+    if (proven !== undefined && proven.bytes > this.scanned) {
+      if ((await hashPrefix(copy.path, proven.bytes)).digest('hex') !== proven.sha256)
+        throw this.otherBytes(proven.bytes);
+    } else if (expected === null) {
       const hash = await hashPrefix(copy.path, this.scanned);
       if (hash.digest('hex') !== this.hash.copy().digest('hex')) throw this.otherBytes(this.scanned);
-      return;
     }
+    if (expected === null) return;
     // Read from the beginning: what transactions there were, and whether one is open, is told by nothing else.
     const scanner = this.newScanner();
     const before: BinlogTransaction[] = [];
@@ -202,7 +223,7 @@ export class BinlogReader {
   }
 
   private positionAt(offset: number): LogPosition {
-    const gtidSet = this.gtids?.toString() ?? '';
+    const gtidSet = this.former ?? this.gtids?.toString() ?? '';
     return { ...(gtidSet === '' ? {} : { gtidSet }), file: this.name, filePosition: String(offset) };
   }
 
@@ -213,6 +234,7 @@ export class BinlogReader {
       this.gtids = this.kind === 'mysql' ? GtidSet.parse(previous) : GtidPosition.parse(previous);
     }
     for (const { gtid } of transactions) this.gtids.add(gtid);
+    if (this.former !== null && reaches(this.gtids, this.former)) this.former = null;
   }
 
   private moveTo(name: string): void {
@@ -259,6 +281,11 @@ export class BinlogReader {
         );
   }
 }
+
+const reaches = (reached: GtidSet | GtidPosition, position: string): boolean =>
+  reached instanceof GtidSet
+    ? reached.includes(GtidSet.parse(position))
+    : position.split(',').every((gtid) => reached.knows(gtid));
 
 /** `binlog.000012:345 (GTIDs …)`. */
 export function describePosition(position: LogPosition): string {

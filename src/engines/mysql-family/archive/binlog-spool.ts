@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { logFileNumber as fileNumber } from '../../../domain/compare-positions.js';
+import { takeoverOf } from '../../../domain/takeover-files.js';
 import { isOfThisBoot, markBoot } from '../../shared/boot-mark.js';
 import { clearInUseFlag } from '../binlog/in-use-flag.js';
 
@@ -74,7 +75,10 @@ export class BinlogSpool {
   }
 
   private async goesOn(first: string): Promise<boolean> {
-    const numbers = (await this.names()).map(fileNumber).filter((number) => number >= fileNumber(first));
+    const names = await this.names();
+    // Numbers of another server's files say nothing of these.
+    if (names.some((name) => takeoverOf(name) !== takeoverOf(first))) return false;
+    const numbers = names.map(fileNumber).filter((number) => number >= fileNumber(first));
     return numbers.length > 0 && numbers.every((number, index) => number === fileNumber(first) + index);
   }
 

@@ -11,7 +11,7 @@ export async function readLogBeginning(session: Session, brand: Brand): Promise<
     const [first] = await session.raw('SHOW BINARY LOGS');
     const file = first?.Log_name;
     if (!file) return null;
-    const gtidSet = brand.kind === 'mysql' ? await purgedGtids(session) : await listedGtids(session, file);
+    const gtidSet = brand.kind === 'mysql' ? await purgedGtids(session) : await listedBefore(session, file);
     return { file, filePosition: '4', ...(gtidSet ? { gtidSet } : {}) };
   } catch {
     // Only for the message: the gap is one without it, too.
@@ -22,11 +22,14 @@ export async function readLogBeginning(session: Session, brand: Brand): Promise<
 const purgedGtids = async (session: Session) =>
   (await session.value('SELECT @@global.gtid_purged'))?.replaceAll('\n', '') ?? null;
 
-/** MariaDB tells it in the file's own second event: `[0-1-25]`. */
-async function listedGtids(session: Session, file: string): Promise<string | null> {
+/**
+ * What a log file says was executed before it; null when it does not. MariaDB lists the last transaction of every server and domain
+ * (`[0-1-25]`), MySQL a set.
+ */
+export async function listedBefore(session: Session, file: string): Promise<string | null> {
   const rows = await session.raw('SHOW BINLOG EVENTS IN ? LIMIT 3', [file]);
-  const list = rows.find((row) => row.Event_type === 'Gtid_list')?.Info;
-  return list?.replace(/^\[|\]$/g, '') ?? null;
+  const list = rows.find(({ Event_type: type }) => type === 'Gtid_list' || type === 'Previous_gtids')?.Info;
+  return list?.replaceAll(/^\[|\]$|\n/g, '') ?? null;
 }
 
 /** The server has deleted log files that were not stored. */

@@ -9,7 +9,7 @@ import { withSession } from '../session.js';
 import { describePosition } from './binlog-reader.js';
 
 /** Everything that a server has executed, as far as it knows: what it received, and what it logged itself. */
-async function historyOf(session: Session, brand: Brand): Promise<string> {
+export async function historyOf(session: Session, brand: Brand): Promise<string> {
   const how = replicationOf(brand);
   return [await how.logged(session), await how.applied(session)].filter((text) => text !== '').join(',');
 }
@@ -37,12 +37,16 @@ export async function judgeSuccessor(
   });
 }
 
-/** The stored log of one server ends, and that of its successor is another one: what lies between, as far as their GTIDs tell. */
+/**
+ * The stored log of one server ends, and that of its successor does not go on with it: why not (a sentence's end), and what lies between, as far
+ * as their GTIDs tell.
+ */
 export async function successionError(
   session: Session,
   brand: Brand,
   resume: { readonly server: ServerIdentity; readonly position: LogPosition },
   server: ServerIdentity,
+  why: string,
 ): Promise<TidemarkError> {
   const to = await brand.position(session);
   const history = await historyOf(session, brand);
@@ -54,7 +58,7 @@ export async function successionError(
       ? 'It has everything that is stored.'
       : `It never had ${lacks}: these transactions were committed by the former server and lost with it, and are only in the stored log.`,
     between(brand, stored, history),
-    `Its own log, at ${describePosition(to)} now, has other files: moments after the stored end are restorable from the full on that begins the new stretch.`,
+    `Its own log, at ${describePosition(to)} now, cannot be joined to the stored one: ${why}. Moments after the stored end are restorable from the full on that begins the new stretch.`,
   ];
   return new TidemarkError('log_gap', sentences.filter((text) => text !== '').join(' '), {
     gap: { from: resume.position, to },

@@ -7,8 +7,9 @@ import { withSession } from '../session.js';
 import { BinlogFollower } from './binlog-follower.js';
 import { BinlogReader } from './binlog-reader.js';
 import { BinlogSpool } from './binlog-spool.js';
-import { successionError } from './judge-successor.js';
 import { requireLogProgram } from './log-program.js';
+import { openTakeover } from './open-takeover.js';
+import { TakeoverProof } from './prove-takeover.js';
 import { currentFile, recogniseServer } from './recognise-server.js';
 
 /**
@@ -17,8 +18,8 @@ import { currentFile, recogniseServer } from './recognise-server.js';
  * that moment; later ones follow as the server has them, but for one flag (see in-use-flag.ts). Goes on by itself after restarts of the
  * source, cut connections and the death of the program.
  *
- * Throws `server_identity_changed` for another server; `log_gap` for its `successor`, whose files are others, so that a new epoch follows
- * them, and when the server purged what comes after the store's end, or has something else before it (RESET).
+ * Throws `server_identity_changed` for another server, and for a `successor` that is a replica; `log_gap` for a `successor` whose log does not hold the
+ * stored one's end just as it is stored, and when the server purged what comes after the store's end, or has something else before it (RESET).
  */
 export async function openFollower(
   brand: Brand,
@@ -27,16 +28,19 @@ export async function openFollower(
   options: LogFollowerOptions,
 ): Promise<LogFollower> {
   const { resume } = options;
-  const { server, current } = await withSession(
+  const { server, takeover, current } = await withSession(
     connection,
     { database: null, name: 'tidemark archive', signal: context.signal },
     async (session) => {
       if (resume !== null && options.successor === true) {
         const found = await readServer(session, brand);
-        if (!isSameServer(found.identity, resume.server.identity))
-          throw await successionError(session, brand, resume, found);
+        const isOther = !isSameServer(found.identity, resume.server.identity);
+        // A former primary that replicates from its successor has everything too: but a commit of that one reaches it later.
+        if (isOther && (await brand.isReplica(session)) === false)
+          return { server: found, takeover: await openTakeover(session, brand, resume, found), current: null };
       }
       return {
+        takeover: null,
         server: await recogniseServer(session, brand, resume?.server ?? null),
         current: resume === null ? await currentFile(session, brand) : null,
       };
@@ -44,9 +48,12 @@ export async function openFollower(
   );
   const tools = await requireLogProgram(brand, server.major, context.toolRoots);
   const spool = new BinlogSpool(options.spoolDir);
-  await spool.prepare(resume?.cursor.file ?? null);
-  const reader = new BinlogReader(brand.kind, spool, resume ?? { file: current ?? '' });
-  const follower = new BinlogFollower({ brand, connection, context, tools, spool, reader, server, options });
+  // What was received of the former server and not stored comes from the new one.
+  await spool.prepare(takeover === null ? (resume?.cursor.file ?? null) : null);
+  const start = takeover ?? resume ?? { file: current ?? '' };
+  const reader = new BinlogReader(brand.kind, spool, start);
+  const proof = takeover === null ? null : new TakeoverProof(brand.kind, spool, takeover);
+  const follower = new BinlogFollower({ brand, connection, context, tools, spool, reader, server, options, proof });
   follower.start();
   return follower;
 }

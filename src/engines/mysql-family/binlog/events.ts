@@ -54,20 +54,20 @@ export function readChecksumFlag(body: Buffer): boolean {
 
 /** Text of a statement; the body is without checksum. */
 export function readQuery(body: Buffer): { readonly database: string; readonly text: string } {
-  const databaseLength = body.readUInt8(8);
-  const variables = body.readUInt16LE(11);
-  const at = 13 + variables;
-  return {
-    database: body.toString('utf8', at, at + databaseLength),
-    text: body.toString('utf8', at + databaseLength + 1),
-  };
+  const at = textStart(body);
+  return { database: body.toString('utf8', at - body.readUInt8(8) - 1, at - 1), text: body.toString('utf8', at) };
 }
+
+/** Where in a statement's event its text begins: behind its variables, and the database with a zero byte. */
+export const textStart = (body: Buffer): number => 13 + body.readUInt16LE(11) + body.readUInt8(8) + 1;
 
 /** Name of the next file; the body is without checksum. */
 export const readRotate = (body: Buffer): string => body.toString('utf8', 8);
 
 export type GtidEvent = {
   readonly gtid: string;
-  /** Microseconds since 1970. */
+  /** Microseconds since 1970, by the clock of the server whose log it is. */
   readonly commitTimeMicros: bigint;
+  /** By the clock of the server on which it was committed first. */
+  readonly originTimeMicros: bigint;
 };

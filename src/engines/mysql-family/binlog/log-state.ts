@@ -1,16 +1,19 @@
 import { GtidPosition, parseMariadbGtid } from './gtid-position.js';
 import { GtidSet } from './gtid-set.js';
 
+/** How a file follows those before it: it is the first; or the next of its server; or the first of a server that took over, which begins anywhere before. */
+export type FileJoin = 'first' | 'next' | 'takeover';
+
 /** Which transactions are there: those of a backup first, then those of the log as it is read, file by file. */
 export interface LogState {
   /** The transaction is in the backup. Throws on a text that is no GTID. */
   holds(gtid: string): boolean;
-  /** Not to be applied: the backup has it, or it was applied already. MariaDB: only where the log's files are not the backup's. */
+  /** Not to be applied: the backup has it, or it was applied already. MariaDB: only where the log's files are not those of the backup's server. */
   isHeld(gtid: string): boolean;
   pass(gtid: string): void;
   apply(gtid: string): void;
   /** Compares what a file says came before it with what is there. Null when nothing is missing, else what is. */
-  join(previous: string | null, list: readonly string[], isFirst: boolean): string | null;
+  join(previous: string | null, list: readonly string[], how: FileJoin): string | null;
   /** A transaction of the backup that is neither before the log nor among those passed over; null when there is none. */
   unseen(): string | null;
   /** What of a position is not reached; null when all of it is. */
@@ -75,7 +78,7 @@ class MariadbState implements LogState {
   private readonly seen = new GtidPosition();
   private readonly reached: GtidPosition;
   /** The backup's last transaction of each domain, until it was met: all of its domain before it are in the backup, whatever their numbers. */
-  private readonly ahead: Set<string>;
+  private ahead: Set<string>;
 
   constructor(base: string) {
     this.base = GtidPosition.parse(base);
@@ -102,15 +105,21 @@ class MariadbState implements LogState {
     this.reached.add(gtid);
   }
 
-  join(previous: string | null, list: readonly string[], isFirst: boolean): string | null {
+  join(previous: string | null, list: readonly string[], how: FileJoin): string | null {
     if (previous === null) return 'it does not say what came before it.';
-    if (isFirst) {
+    if (how === 'first') {
       for (const gtid of list) this.seen.note(gtid);
       for (const last of this.base.list()) if (this.seen.knows(last)) this.ahead.delete(last);
       return null;
     }
     const missing = list.find((gtid) => !this.seen.knows(gtid));
-    return missing === undefined ? null : `${missing} is missing.`;
+    if (missing !== undefined) return `${missing} is missing.`;
+    if (how === 'takeover') {
+      const before = new GtidPosition();
+      for (const gtid of list) before.note(gtid);
+      this.ahead = new Set(this.reached.list().filter((last) => !before.knows(last)));
+    }
+    return null;
   }
 
   unseen(): string | null {

@@ -7,9 +7,12 @@ export type MariadbGtidEvent = GtidEvent & { readonly standalone: boolean };
 
 /** The event before each transaction (type 162). Its only time is that of the header: whole seconds. */
 export function readMariadbGtid(header: EventHeader, body: Buffer): MariadbGtidEvent {
+  const time = BigInt(header.timestamp) * 1_000_000n;
   return {
     gtid: `${body.readUInt32LE(8)}-${header.serverId}-${body.readBigUInt64LE(0)}`,
-    commitTimeMicros: BigInt(header.timestamp) * 1_000_000n,
+    commitTimeMicros: time,
+    // A replica passes it on as it is.
+    originTimeMicros: time,
     standalone: (body.readUInt8(12) & STANDALONE) !== 0,
   };
 }

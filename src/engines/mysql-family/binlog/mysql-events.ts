@@ -27,11 +27,14 @@ export function readGtid(body: Buffer): MysqlGtidEvent {
   const number = body.readBigInt64LE(17);
   // Without the logical clocks it was written by a server before 8.0, which tells no commit time.
   if (body.length < 50 || body.readUInt8(25) !== 2) throw new Error('A GTID event without a commit time');
-  const immediate = body.readUIntLE(42, 6) + (body.readUInt8(48) & 0x7f) * 2 ** 48;
-  const at = (body.readUInt8(48) & 0x80) === 0 ? 49 : 56;
+  const timeAt = (offset: number) => body.readUIntLE(offset, 6) + (body.readUInt8(offset + 6) & 0x7f) * 2 ** 48;
+  const isReplicated = (body.readUInt8(48) & 0x80) !== 0;
+  const at = isReplicated ? 56 : 49;
+  const original = isReplicated ? timeAt(49) : 0;
   return {
     gtid: `${uuid}:${number}`,
-    commitTimeMicros: BigInt(immediate),
+    commitTimeMicros: BigInt(timeAt(42)),
+    originTimeMicros: BigInt(original === 0 ? timeAt(42) : original),
     transactionLength: packedLength(body, at),
   };
 }
@@ -105,13 +108,16 @@ export function readTaggedGtid(body: Buffer): MysqlGtidEvent {
   let tag = '';
   let number = 0n;
   let commit: bigint | null = null;
+  let original = 0n;
   let length: bigint | null = null;
   while (!reader.ended && length === null) {
     const field = Number(reader.number());
     switch (field) {
       case fields.flags:
-      case fields.originalCommit:
         reader.number();
+        break;
+      case fields.originalCommit:
+        original = reader.number();
         break;
       case fields.uuid:
         for (let index = 0; index < 16; index++) uuid += reader.number().toString(16).padStart(2, '0');
@@ -140,6 +146,7 @@ export function readTaggedGtid(body: Buffer): MysqlGtidEvent {
   return {
     gtid: `${uuidText(uuid)}:${tag === '' ? '' : `${tag}:`}${number}`,
     commitTimeMicros: commit,
+    originTimeMicros: original === 0n ? commit : original,
     transactionLength: Number(length),
   };
 }

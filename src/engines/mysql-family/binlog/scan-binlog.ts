@@ -1,3 +1,5 @@
+import { takeoverOf } from '../../../domain/takeover-files.js';
+import { ContentDigest, MAX_DIGEST_BYTES } from './digest-content.js';
 import type { EventHeader } from './events.js';
 import {
   ENCRYPTED_MAGIC,
@@ -16,16 +18,21 @@ import { readGtid, readPreviousGtids, readTaggedGtid } from './mysql-events.js';
 export type BinlogTransaction = {
   readonly gtid: string;
   /**
-   * Commit time in microseconds since 1970 by the clock of the server whose log it is. MariaDB's log has whole seconds, those in which the
-   * last statement began.
+   * Commit time in microseconds since 1970 by the clock of the server whose log it is; in the stored log of one that took over, by that of the server
+   * on which it was committed first, because a former primary's transactions keep their times there. MariaDB's log has whole seconds, those in
+   * which the last statement began.
    */
   readonly commitTimeMicros: bigint;
+  /** By the clock of the server on which it was committed first: the same in every server's log. */
+  readonly originTimeMicros: bigint;
   readonly file: string;
   /** Offsets of its first byte and of the byte after its last. */
   readonly start: number;
   readonly end: number;
   /** Text of a statement that changes an event's schedule or state; replicas change such states, so that they must be set anew. */
   readonly eventStatement: { readonly database: string; readonly text: string } | null;
+  /** With `content`: what it does (ContentDigest); null when that cannot be told. */
+  readonly content?: string | null;
 };
 
 /** Largest statement that is looked at, in bytes: COMMIT and its like are short, longer ones are passed over unread. */
@@ -51,11 +58,14 @@ export type BinlogScannerOptions = {
   readonly file: string;
   /** To go on inside a file: an offset outside any transaction, and whether its events carry checksums (`scanner.checksums`). */
   readonly resume?: { readonly offset: number; readonly checksums: boolean };
+  /** To read what the transactions do as well, which takes memory for their largest event. */
+  readonly content?: boolean;
 };
 
 type Open = {
   readonly gtid: string;
   readonly commitTimeMicros: bigint;
+  readonly originTimeMicros: bigint;
   readonly start: number;
   /** MySQL tells where it ends. */
   readonly end: number | null;
@@ -91,6 +101,7 @@ export class BinlogScanner {
   private skip = 0;
   private header: EventHeader | null = null;
   private open: Open | null = null;
+  private readonly digest: ContentDigest | null;
   private found: BinlogTransaction[] = [];
 
   constructor(options: BinlogScannerOptions) {
@@ -99,6 +110,7 @@ export class BinlogScanner {
     this.lastCompleteEnd = this.offset;
     this.lastEventEnd = this.offset;
     this.checksums = options.resume?.checksums ?? null;
+    this.digest = options.content === true ? new ContentDigest() : null;
     this.need = this.offset === 0 ? MAGIC.length : HEADER_BYTES;
   }
 
@@ -152,6 +164,7 @@ export class BinlogScanner {
   }
 
   private wantsBody(header: EventHeader): boolean {
+    if (this.digest !== null && this.open !== null && header.size <= MAX_DIGEST_BYTES) return true;
     return wanted.has(header.type) || (header.type === eventTypes.query && header.size <= MAX_QUERY_BYTES);
   }
 
@@ -217,9 +230,11 @@ export class BinlogScanner {
   }
 
   private begin(open: Omit<Open, 'eventStatement'>): void {
+    this.digest?.begin();
     this.open = {
       gtid: open.gtid,
-      commitTimeMicros: open.commitTimeMicros,
+      commitTimeMicros: takeoverOf(this.options.file) > 0 ? open.originTimeMicros : open.commitTimeMicros,
+      originTimeMicros: open.originTimeMicros,
       start: open.start,
       end: open.end,
       standalone: open.standalone,
@@ -231,6 +246,7 @@ export class BinlogScanner {
   private inside(header: EventHeader, body: Buffer): void {
     const open = this.open;
     if (open === null) return;
+    this.digest?.event(header, body.length === 0 ? null : body);
     let closes = false;
     if (header.type === eventTypes.query && body.length > 0) {
       const query = readQuery(body);
@@ -250,10 +266,12 @@ export class BinlogScanner {
     this.found.push({
       gtid: open.gtid,
       commitTimeMicros: open.commitTimeMicros,
+      originTimeMicros: open.originTimeMicros,
       file: this.options.file,
       start: open.start,
       end: this.offset,
       eventStatement: open.eventStatement,
+      ...(this.digest === null ? {} : { content: this.digest.end() }),
     });
     this.open = null;
   }

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition } from '../../../domain/positions.js';
 import type { StopPoint } from '../../../domain/recovery-target.js';
+import { takeoverOf } from '../../../domain/takeover-files.js';
 import type { RecoverableBackup, RecoverOptions } from '../../chain-engine.js';
 import { fromMicros, toMicros } from '../../shared/microseconds.js';
-import type { LogState } from '../binlog/log-state.js';
+import type { FileJoin, LogState } from '../binlog/log-state.js';
 import { openLogState } from '../binlog/log-state.js';
 import type { BinlogEnd } from '../binlog/read-transactions.js';
 import { readTransactions } from '../binlog/read-transactions.js';
@@ -13,10 +14,19 @@ import type { BinlogTransaction } from '../binlog/scan-binlog.js';
 import type { Brand } from '../brand.js';
 import { FROM_REPLICA } from './cluster-facts.js';
 
+/** A log file as far as it is to be applied. */
+export type ReplayFile = {
+  readonly name: string;
+  /** To here. */
+  readonly bytes: number;
+  /** But for this part, which repeats what lies in files before: the log of a server that took over begins before its predecessor's ended. */
+  readonly skip: { readonly from: number; readonly to: number } | null;
+};
+
 /** What a sandbox is to apply: decided from the files before a server sees them. */
 export type ReplayPlan = {
-  /** Files in order, each only as far as it is to be applied; empty when there is nothing to apply. */
-  readonly files: readonly { readonly name: string; readonly bytes: number }[];
+  /** In order; empty when there is nothing to apply. */
+  readonly files: readonly ReplayFile[];
   /** Offset in the first file at which the first transaction begins that the backup does not hold. */
   readonly start: number;
   /** Transactions to apply. */
@@ -104,15 +114,20 @@ export async function planReplay(
   const from = Math.max(at, 0);
   const byOffset = brand.kind === 'mariadb' && at >= 0 && full.cluster[FROM_REPLICA] === undefined;
   const baseOffset = Number(base.filePosition ?? 4);
-  const files: { name: string; bytes: number }[] = [];
+  const files: ReplayFile[] = [];
   const events: { database: string; text: string }[] = [];
   let start: { file: string; offset: number } | null = null;
   let last: BinlogTransaction | null = null;
   let refused: BinlogTransaction | null = null;
   let count = 0;
+  /** In the log of a server that took over, before the first transaction that its predecessor's did not hold. */
+  let isJoining = false;
   const rest = options.logFiles.slice(from);
   for (const [index, file] of rest.entries()) {
-    const kept: { bytes: number } = { bytes: 0 };
+    const kept: { bytes: number; skip: ReplayFile['skip'] } = { bytes: 0, skip: null };
+    const isTakeover = index > 0 && takeoverOf(file.name) !== takeoverOf(rest[index - 1]?.name);
+    const join = isTakeover ? 'takeover' : index === 0 ? 'first' : 'next';
+    isJoining ||= isTakeover;
     const reading = readFile(brand, options.logDir, file.name);
     let joined = false;
     let step = await reading.next();
@@ -120,13 +135,15 @@ export async function planReplay(
       const { transaction, previous, list } = step.value;
       if (!joined) {
         joined = true;
-        requireJoin(state, file.name, previous, list, index === 0);
+        requireJoin(state, file.name, previous, list, join);
       }
       // In MariaDB numbers of a domain need not rise: in the backup's own files its offset decides.
-      const held = byOffset ? index === 0 && transaction.start < baseOffset : state.isHeld(transaction.gtid);
+      const held =
+        byOffset && !isJoining ? index === 0 && transaction.start < baseOffset : state.isHeld(transaction.gtid);
       if (held) {
         // MariaDB's replay applies everything from its first transaction on.
-        if (brand.kind === 'mariadb' && count > 0)
+        if (isJoining && count > 0) kept.skip = { from: kept.skip?.from ?? transaction.start, to: transaction.end };
+        else if (brand.kind === 'mariadb' && count > 0)
           throw incomplete(`${transaction.gtid} is in the backup, and comes after transactions that are not.`);
         state.pass(transaction.gtid);
         continue;
@@ -137,6 +154,7 @@ export async function planReplay(
         break;
       }
       state.apply(transaction.gtid);
+      isJoining = false;
       start ??= { file: file.name, offset: transaction.start };
       if (transaction.eventStatement) events.push(transaction.eventStatement);
       count += 1;
@@ -146,10 +164,10 @@ export async function planReplay(
     if (refused === null) {
       const end = step.done ? step.value : null;
       if (end === null) throw new Error('unreachable');
-      if (!joined) requireJoin(state, file.name, end.previous, end.previousList, index === 0);
+      if (!joined) requireJoin(state, file.name, end.previous, end.previousList, join);
       kept.bytes = end.lastCompleteEnd;
     }
-    files.push({ name: file.name, bytes: kept.bytes });
+    files.push({ name: file.name, ...kept });
     if (refused !== null) break;
   }
   const missed = decision.missed?.();
@@ -163,7 +181,7 @@ export async function planReplay(
         ? []
         : files
             .slice(first, until + 1)
-            .map((file, index) => (first + index === until ? { name: file.name, bytes: last?.end ?? 0 } : file)),
+            .map((file, index) => ({ ...file, ...(first + index === until ? { bytes: last?.end ?? 0 } : {}) })),
     start: start?.offset ?? 0,
     count,
     wanted: state.applied(),
@@ -205,9 +223,9 @@ function requireJoin(
   file: string,
   previous: string | null,
   list: readonly string[],
-  isFirst: boolean,
+  join: FileJoin,
 ): void {
-  const hole = state.join(previous, list, isFirst);
+  const hole = state.join(previous, list, join);
   if (hole !== null) throw incomplete(`The log has a hole before ${file}: ${hole}`);
 }
 

@@ -1,11 +1,11 @@
-import { createReadStream, createWriteStream, linkSync, writeFileSync } from 'node:fs';
+import { linkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TidemarkError } from '../../../domain/errors.js';
 import { giveTo } from '../../../platform/run-as.js';
 import { quoteText } from '../quote.js';
 import type { Session } from '../session.js';
+import { copyWanted, wantedBytes } from './copy-wanted.js';
 import type { ReplayPlan } from './plan-replay.js';
 import type { SandboxPlace } from './sandbox-place.js';
 import type { SandboxServer } from './sandbox-server.js';
@@ -27,14 +27,15 @@ async function placeLogs(
   plan: ReplayPlan,
   sizes: Map<string, number>,
 ) {
-  for (const [index, { name, bytes }] of plan.files.entries()) {
+  for (const [index, file] of plan.files.entries()) {
+    const { name, bytes, skip } = file;
     const from = join(logDir, name);
     const to = join(folder, relayName(index));
-    if (bytes === sizes.get(name) && link(from, to)) {
+    if (skip === null && bytes === sizes.get(name) && link(from, to)) {
       giveTo(place.user, to);
       continue;
     }
-    await pipeline(createReadStream(from, { end: bytes - 1 }), createWriteStream(to, { mode: 0o600, flags: 'wx' }));
+    await copyWanted(from, to, file);
     giveTo(place.user, to);
   }
 }
@@ -96,6 +97,7 @@ function mysqlApplier(place: SandboxPlace, plan: ReplayPlan, base: string): Appl
 
 function mariadbApplier(place: SandboxPlace, plan: ReplayPlan, base: string): Applier {
   const last = plan.files.length - 1;
+  const end = wantedBytes(plan.files[last]);
   return {
     folder: place.data,
     indexPrefix: './',
@@ -107,9 +109,7 @@ function mariadbApplier(place: SandboxPlace, plan: ReplayPlan, base: string): Ap
     },
     begin: async (session) => {
       await session.rows(`CHANGE MASTER TO relay_log_file = '${relayName(0)}', relay_log_pos = ${plan.start}`);
-      await session.rows(
-        `START SLAVE SQL_THREAD UNTIL relay_log_file = '${relayName(last)}', relay_log_pos = ${plan.files[last]?.bytes ?? 4}`,
-      );
+      await session.rows(`START SLAVE SQL_THREAD UNTIL relay_log_file = '${relayName(last)}', relay_log_pos = ${end}`);
     },
     stopped: async (session) => {
       const [status] = await session.rows('SHOW SLAVE STATUS');

@@ -1,9 +1,10 @@
-import { createWriteStream, mkdirSync, rmSync, truncateSync } from 'node:fs';
+import { createWriteStream, mkdirSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { TidemarkError } from '../../../domain/errors.js';
 import type { RecoverOptions } from '../../chain-engine.js';
 import type { Brand } from '../brand.js';
+import { copyWanted } from './copy-wanted.js';
 import { SQL_PARTS } from './load-full.js';
 import type { ReplayPlan } from './plan-replay.js';
 import { planReplay } from './plan-replay.js';
@@ -27,12 +28,16 @@ export async function writeFiles(brand: Brand, options: RecoverOptions): Promise
   const needsLog = options.target.kind !== 'end_of_backup' && options.logEnd !== null;
   options.onPhase('reading the log');
   const plan = needsLog ? await planReplay(brand, options, full, full.cluster.takenAt ?? null) : null;
-  const kept = new Map((plan?.files ?? []).map(({ name, bytes }) => [name, bytes]));
+  const kept = new Map((plan?.files ?? []).map((file) => [file.name, file]));
   for (const { name, bytes } of options.logFiles) {
     const path = join(options.logDir, name);
     const wanted = kept.get(name);
     if (wanted === undefined) rmSync(path);
-    else if (wanted < bytes) truncateSync(path, wanted);
+    else if (wanted.skip !== null) {
+      renameSync(path, `${path}.whole`);
+      await copyWanted(`${path}.whole`, path, wanted);
+      rmSync(`${path}.whole`);
+    } else if (wanted.bytes < bytes) truncateSync(path, wanted.bytes);
   }
   const parts = SQL_PARTS.filter((name) => full.parts.some((part) => part.name === name));
   return { readme: readme(brand, options, { base, parts, plan }) };

@@ -238,54 +238,61 @@ describeEngine('pg17', 'the import of a destination into an empty catalog', () =
   }, 200_000);
 });
 
-describeEngine('mariadb', 'the import of a destination with the archive of a MariaDB server', () => {
-  const source = usePrivateEngine('mariadb');
-  const prefix = uniqueName('import');
-  const command = useStoreCommand(lost, prefix);
-  let database: { id: string; name: string };
-  let moment: string;
-  const readRows = (name: string) => source.query('select n, cast(at as char) as at from entry order by n', name);
-  let rows: unknown[];
+for (const product of ['mysql', 'mariadb'] as const) {
+  describeEngine(product, `the import of a destination with the archive of a ${product} server`, () => {
+    const source = usePrivateEngine(product);
+    const prefix = uniqueName('import');
+    const command = useStoreCommand(lost, prefix);
+    let database: { id: string; name: string };
+    let moment: string;
+    const readRows = (name: string) => source.query('select n, cast(at as char) as at from entry order by n', name);
+    const fill = (from: number, to: number, name: string) =>
+      source.query(
+        `insert into entry (n) with recursive seq (n) as (select ${from} union all select n + 1 from seq where n < ${to}) select n from seq`,
+        name,
+      );
+    let rows: unknown[];
 
-  beforeAll(async () => {
-    const name = await source.createDatabase();
-    await source.query('create table entry (n int primary key, at timestamp(6) default current_timestamp(6))', name);
-    await source.query('insert into entry (n) select seq from seq_1_to_100', name);
-    database = { id: await lost.registerDatabase(source, name), name };
-    const policyId = await createPolicy(lost, await lost.createDestination(prefix), 'MariaDB');
-    await attach(lost, policyId, database.id);
-    await source.query('insert into entry (n) select seq from seq_101_to_200', name);
-    rows = await readRows(name);
-    // The log has whole seconds.
-    await sleep(1_500);
-    moment = new Date().toISOString();
-    await sleep(1_500);
-    await source.query('delete from entry', name);
-    await untilStored(prefix, database.id, moment, () =>
-      source.query('insert into entry (n) select coalesce(max(n), 0) + 1 from entry', name),
-    );
-    await detach(lost, policyId, database.id);
-  }, 600_000);
+    beforeAll(async () => {
+      const name = await source.createDatabase();
+      await source.query('create table entry (n int primary key, at timestamp(6) default current_timestamp(6))', name);
+      await fill(1, 100, name);
+      database = { id: await lost.registerDatabase(source, name), name };
+      const policyId = await createPolicy(lost, await lost.createDestination(prefix), product);
+      await attach(lost, policyId, database.id);
+      await fill(101, 200, name);
+      rows = await readRows(name);
+      // MariaDB's log has whole seconds.
+      await sleep(1_500);
+      moment = new Date().toISOString();
+      await sleep(1_500);
+      await source.query('delete from entry', name);
+      await untilStored(prefix, database.id, moment, () =>
+        source.query('insert into entry (n) select coalesce(max(n), 0) + 1 from entry', name),
+      );
+      await detach(lost, policyId, database.id);
+    }, 600_000);
 
-  test('brings back the server, its chain and its window, and a moment can be restored', async () => {
-    const said = await command('import', ['--master-key', join(lost.home, 'master.key'), '--json'], fresh.home);
-    expect(said.code, said.err).toBe(0);
-    const report = JSON.parse(said.out) as ImportReport;
-    expect(report.added).toMatchObject({ servers: 1, databases: 1, policies: 1, chains: 1, backups: 1 });
-    expect(report).toMatchObject({ refused: [], newDatabaseIds: [database.id] });
-    const [there, here] = [await windowOf(lost, database.id), await windowOf(fresh, database.id)];
-    expect(here.from).toBe(there.from);
-    expect(here.runs).toHaveLength(1);
-    const copy = uniqueName('copy');
-    const restored = await fresh.restore({
-      source: { kind: 'pitr', databaseId: database.id, time: moment },
-      target: {
-        ...{ kind: 'server', host: source.host, port: source.port, database: copy },
-        ...{ username: source.adminUser, password: source.adminPassword },
-      },
-    });
-    expect(restored).toMatchObject({ status: 'completed', error: null });
-    expect(rows).toHaveLength(200);
-    expect(await readRows(copy)).toEqual(rows);
-  }, 300_000);
-});
+    test('brings back the server, its chain and its window, and a moment can be restored', async () => {
+      const said = await command('import', ['--master-key', join(lost.home, 'master.key'), '--json'], fresh.home);
+      expect(said.code, said.err).toBe(0);
+      const report = JSON.parse(said.out) as ImportReport;
+      expect(report.added).toMatchObject({ servers: 1, databases: 1, policies: 1, chains: 1, backups: 1 });
+      expect(report).toMatchObject({ refused: [], newDatabaseIds: [database.id] });
+      const [there, here] = [await windowOf(lost, database.id), await windowOf(fresh, database.id)];
+      expect(here.from).toBe(there.from);
+      expect(here.runs).toHaveLength(1);
+      const copy = uniqueName('copy');
+      const restored = await fresh.restore({
+        source: { kind: 'pitr', databaseId: database.id, time: moment },
+        target: {
+          ...{ kind: 'server', host: source.host, port: source.port, database: copy },
+          ...{ username: source.adminUser, password: source.adminPassword },
+        },
+      });
+      expect(restored).toMatchObject({ status: 'completed', error: null });
+      expect(rows).toHaveLength(200);
+      expect(await readRows(copy)).toEqual(rows);
+    }, 300_000);
+  });
+}

@@ -61,6 +61,16 @@ export async function findChainsOfDatabase(queries: CatalogQueries, databaseId: 
   return chains.filter((chain, index) => chains.findIndex((other) => other.id === chain.id) === index);
 }
 
+/** When a database was first attached to a chain: it was there by then. */
+export async function findJoined(queries: CatalogQueries, chainId: string, databaseId: string): Promise<Date | null> {
+  const first = await queries.attachment.findFirst({
+    where: { chainId, databaseId },
+    orderBy: { createdAt: 'asc' },
+    select: { createdAt: true },
+  });
+  return first?.createdAt ?? null;
+}
+
 /** Completed backups of a chain that are not being deleted, newest content first. */
 export async function findCompletedOfChain(queries: CatalogQueries, chainId: string) {
   return await queries.backup.findMany({

@@ -49,6 +49,7 @@ type ImportedBackup = {
   readonly storedBytes: number;
   readonly serverVersion: string;
   readonly content: { readonly tables: number; readonly rows: string } | null;
+  readonly databases: readonly string[] | null;
   readonly fingerprintUnavailable: string | null;
   readonly manifestKey: string;
   readonly startedAt: Date;
@@ -74,6 +75,8 @@ export type ImportRows = {
     chainId: string;
     policyId: string;
     serverId: string;
+    /** As far as the store tells. */
+    createdAt: Date;
     lastFullAt: Date | null;
     lastIncrementalAt: Date | null;
   }[];
@@ -263,7 +266,7 @@ async function insertAttachments(tx: CatalogQueries, attachments: ImportRows['at
 }
 
 function backupData(row: ImportedBackup, destinationId: string) {
-  const { bytes, storedBytes, position, startPosition, content, ...plain } = row;
+  const { bytes, storedBytes, position, startPosition, content, databases, ...plain } = row;
   return {
     ...plain,
     destinationId,
@@ -275,6 +278,7 @@ function backupData(row: ImportedBackup, destinationId: string) {
     position: jsonObject(position),
     startPosition: jsonColumn(startPosition),
     content: jsonColumn(content),
+    databases: jsonColumn(databases),
     progress: jsonObject({ phase: 'completed', bytes, percent: 100 }),
   };
 }

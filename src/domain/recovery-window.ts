@@ -16,6 +16,15 @@ export type ChainBackup = {
   readonly endPosition: LogPosition;
   /** It was found damaged in the store: nothing begins with it or is built on it. */
   readonly damaged?: boolean;
+  /** Names of the databases that were there when it began; absent: not known. */
+  readonly databases?: readonly string[];
+};
+
+/** A database whose own window is asked for: it may have come to the server when the chain was there already. */
+export type WindowOf = {
+  readonly database: string;
+  /** It was there by then, RFC 3339. Not by the source's clock, which may differ by a little. */
+  readonly since: string | null;
 };
 
 /** Stored log without a hole. */
@@ -81,27 +90,43 @@ export function runOf(base: Base, runs: readonly LogRun[]): LogRun | null {
 
 /**
  * The recovery window, from what is stored and nothing else: a run begins at the earliest base that lies in an unbroken stretch of log
- * and ends where that stretch is known to cover everything. A base outside every stretch is a point. Null without any base.
+ * and ends where that stretch is known to cover everything. A base outside every stretch is a point. Null without any base. Of one database
+ * a run begins when it is known to have been there.
  */
-export function computeWindow(backups: readonly ChainBackup[], logRuns: readonly LogRun[]): RecoveryWindow | null {
+export function computeWindow(
+  backups: readonly ChainBackup[],
+  logRuns: readonly LogRun[],
+  of: WindowOf | null = null,
+): RecoveryWindow | null {
   const bases = listBases(backups);
   const runs: WindowRun[] = [];
+  const add = (inside: readonly Base[], coversTo: string | null) => {
+    const times = inside.map((base) => base.tip.takenAt);
+    const to = latest([...times, ...(coversTo === null ? [] : [coversTo])]);
+    const from = to === null || of === null ? earliest(times) : beginningOf(of, inside, to);
+    if (from !== null && to !== null) runs.push({ from, to });
+  };
   for (const log of logRuns) {
-    const inside = bases.filter((base) => runOf(base, logRuns) === log).map((base) => base.tip.takenAt);
-    const from = earliest(inside);
-    if (from === null) continue;
-    runs.push({ from, to: latest([...inside, ...(log.coversTo === null ? [] : [log.coversTo])]) ?? from });
+    const inside = bases.filter((base) => runOf(base, logRuns) === log);
+    add(inside, log.coversTo);
   }
-  for (const base of bases) {
-    const { takenAt } = base.tip;
-    if (runOf(base, logRuns) === null) runs.push({ from: takenAt, to: takenAt });
-  }
+  for (const base of bases) if (runOf(base, logRuns) === null) add([base], null);
   runs.sort((a, b) => timeOf(a.to) - timeOf(b.to) || timeOf(a.from) - timeOf(b.from));
   const newest = runs.at(-1);
   if (newest === undefined) return null;
   // Without any log the points together are all there is to say: from the oldest to the newest.
   const from = logRuns.length === 0 ? (earliest(runs.map((run) => run.from)) ?? newest.from) : newest.from;
   return { from, to: newest.to, runs };
+}
+
+/** The first moment of a run that is known to have the database: a base that has it, or when it joined. Null: none is. */
+function beginningOf({ database, since }: WindowOf, inside: readonly Base[], to: string): string | null {
+  const held = inside.filter(({ tip }) => tip.databases?.includes(database) !== false).map(({ tip }) => tip.takenAt);
+  const first = earliest(inside.map(({ tip }) => tip.takenAt));
+  // What was there before a base ended is in it, or in the log behind it.
+  const joined =
+    since === null || first === null || timeOf(since) > timeOf(to) ? [] : [latest([since, first]) ?? first];
+  return earliest([...held, ...joined]);
 }
 
 /** `from … to`, for messages; several runs are joined. */

@@ -10,6 +10,8 @@ export type ManifestFacts = {
   readonly position: LogPosition;
   readonly serverVersion: string;
   readonly content: { readonly tables: number; readonly rows: string } | null;
+  /** Of a full or incremental: names of the databases that it holds. */
+  readonly databases: readonly string[] | null;
   readonly fingerprintUnavailable: string | null;
   readonly manifestKey: string;
   readonly takenAt: Date;
@@ -28,6 +30,7 @@ export function factsOf(manifest: Manifest): ManifestFacts {
     position: manifest.endPosition,
     serverVersion: manifest.source.version,
     content: fingerprint === null ? null : { tables: fingerprint.tables, rows: fingerprint.rows },
+    databases: chain?.databases ?? null,
     fingerprintUnavailable: manifest.fingerprintUnavailable,
     manifestKey: manifestKey(manifestOwner(manifest), manifest.backupId),
     takenAt: notBefore(manifest.takenAt),

@@ -1,5 +1,6 @@
 import type { ChainRow } from '../catalog/chains.js';
-import { findChainsOfDatabase } from '../catalog/chains.js';
+import { findChainsOfDatabase, findJoined } from '../catalog/chains.js';
+import type { DatabaseRow } from '../catalog/databases.js';
 import { recoveryWindow } from '../catalog/runs/recovery-window.js';
 import type { RecoveryWindow } from '../domain/recovery-window.js';
 import type { RecoveryWindowResource } from '../domain/schemas/policies.js';
@@ -23,7 +24,10 @@ async function findRecoverable(context: UsecaseContext, chains: readonly ChainRo
   return null;
 }
 
-/** To which moments a database can be restored, from what is stored and never from a schedule. */
+/**
+ * To which moments a database can be restored, from what is stored and never from a schedule. One that came when the chain was there already
+ * may be restorable to a moment before that: what the log has of it only a recovery finds.
+ */
 export async function getRecoveryWindow(
   context: UsecaseContext,
   principal: Principal,
@@ -34,7 +38,13 @@ export async function getRecoveryWindow(
   const found = await findRecoverable(context, chains);
   const chain = found?.chain ?? chains[0];
   const archive = chain === undefined ? null : presentArchive(chain);
-  if (found === null) return { from: null, to: null, runs: [], archive };
-  const { from, to, runs } = found.window;
+  const window = found === null ? null : await ownWindow(context, found.chainId, database);
+  if (window === null) return { from: null, to: null, runs: [], archive };
+  const { from, to, runs } = window;
   return { from, to, runs: runs.map((run) => ({ ...run })), archive };
+}
+
+async function ownWindow({ catalog }: UsecaseContext, chainId: string, { id, database }: DatabaseRow) {
+  const since = await findJoined(catalog.prisma, chainId, id);
+  return await recoveryWindow(catalog, { chainId, of: { database, since: since?.toISOString() ?? null } });
 }

@@ -150,6 +150,13 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
       'the window to reach the moment',
       60_000,
     );
+    // One that came when the chain was there has no moments of before.
+    const windowOf = (one: string) => api.get<RecoveryWindowResource>(`/v1/databases/${one}/recovery-window`);
+    const [whole, later] = [await windowOf(database.id), await windowOf(neighbour.id)];
+    expect(whole.from).toBe(fulls.items[0]?.takenAt);
+    expect(Date.parse(later.from ?? '')).toBeGreaterThan(Date.parse(whole.from ?? ''));
+    expect(Date.parse(later.from ?? '')).toBeLessThan(Date.parse(incremental.takenAt ?? ''));
+
     const copy = uniqueName('copy');
     const restored = await service.restore({
       source: { kind: 'pitr', databaseId: database.id, time },

@@ -118,6 +118,37 @@ describe('the recovery window', () => {
     expect(window?.runs).toHaveLength(2);
   });
 
+  it('of a database that came later begins with the first backup that has it, or when it joined if that was before', () => {
+    const of = (names: string[], since: number | null, stored = slices(0, 20)) => {
+      const holding = (backup: ChainBackup) => ({
+        ...backup,
+        databases: names.includes(backup.id) ? ['shop'] : ['app'],
+      });
+      const backups = [full('a', 2), physical('b', 'a', 8), full('c', 12), full('d', 30)].map(holding);
+      const whose = { database: 'shop', since: since === null ? null : time(since) };
+      return computeWindow(backups, groupRuns(stored, null), whose)?.runs.map(({ from, to }) => [from, to]) ?? null;
+    };
+    const [begin, last] = [
+      [time(2), time(20)],
+      [time(30), time(30)],
+    ];
+    expect(of(['a', 'b', 'c', 'd'], null)).toEqual([begin, last]);
+    expect(of(['b', 'c', 'd'], null)).toEqual([[time(8), time(20)], last]);
+    expect(of(['b', 'c', 'd'], 5)).toEqual([[time(5), time(20)], last]);
+    expect(of(['b', 'c', 'd'], 10)).toEqual([[time(8), time(20)], last]);
+    expect(of(['d'], 15)).toEqual([[time(15), time(20)], last]);
+    // Attached before the full began and made while it was read: the log behind the full has it.
+    expect(of(['b', 'c', 'd'], 1)).toEqual([begin, last]);
+    expect(of([], 40)).toBeNull();
+    expect(of([], 25, [])).toEqual([last]);
+  });
+
+  it('of a database reaches as far as ever where backups do not say what they hold', () => {
+    const stored = groupRuns(slices(0, 20), null);
+    const whose = { database: 'shop', since: time(15) };
+    expect(computeWindow([full('a', 2)], stored, whose)).toMatchObject({ from: time(2), to: time(20) });
+  });
+
   it('takes larger slices for those that they replaced', () => {
     const [first, ...rest] = slices(0, 8);
     const merged = { ...(first as PlanSlice), fromSeq: 1, seq: 4, endPosition: lsn(4), coversTo: time(4) };

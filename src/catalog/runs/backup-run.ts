@@ -93,6 +93,7 @@ export type PublishedBackup = {
   readonly position: unknown;
   readonly serverVersion: string;
   readonly content: { tables: number; rows: string; databaseBytes?: number } | null;
+  readonly databases: readonly string[] | null;
   readonly fingerprintUnavailable: string | null;
   readonly manifestKey: string;
   readonly takenAt: Date;
@@ -128,6 +129,7 @@ export async function completeBackup(
         position: toJson(published.position),
         serverVersion: published.serverVersion,
         content: published.content === null ? noJson : toJson(published.content),
+        databases: published.databases === null ? noJson : toJson(published.databases),
         fingerprintUnavailable: published.fingerprintUnavailable,
         manifestKey: published.manifestKey,
         takenAt: published.takenAt,

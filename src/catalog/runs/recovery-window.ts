@@ -2,26 +2,26 @@ import type { RetainedSlice } from '../../domain/chain-retention.js';
 import type { LogPosition } from '../../domain/positions.js';
 import type { PlanInput } from '../../domain/recovery-plan.js';
 import { withPresent } from '../../domain/recovery-plan.js';
-import type { ChainBackup, LogRun, RecoveryWindow } from '../../domain/recovery-window.js';
+import type { ChainBackup, LogRun, RecoveryWindow, WindowOf } from '../../domain/recovery-window.js';
 import { computeWindow } from '../../domain/recovery-window.js';
 import type { Catalog } from '../client.js';
 import { noJson } from './run-json.js';
 import { listPlanSlices } from './slices.js';
 
 /**
- * What of a chain can be recovered, from what is stored (never from the schedule). Null: nothing yet. A full holds the whole server, so
- * that the window is the same for every database on it.
+ * What of a chain can be recovered, from what is stored (never from the schedule). Null: nothing yet. A full holds the whole server: the
+ * window is the same for every database on it, but for one that came later, whose own begins when it was there (`of`).
  */
 export async function recoveryWindow(
   catalog: Catalog,
-  { chainId }: { readonly chainId: string },
+  { chainId, of = null }: { readonly chainId: string; readonly of?: WindowOf | null },
 ): Promise<RecoveryWindow | null> {
   const [backups, runs, present] = await Promise.all([
     listChainBackups(catalog, chainId),
     findLogRuns(catalog, chainId),
     readPresent(catalog, chainId),
   ]);
-  return computeWindow(backups, withPresent(runs, present));
+  return computeWindow(backups, withPresent(runs, present), of);
 }
 
 /** Everything that a recovery plans with. */
@@ -61,9 +61,12 @@ async function listChainBackups(catalog: Catalog, chainId: string): Promise<Chai
       position: true,
       bytes: true,
       damage: true,
+      databases: true,
     },
   });
   return rows.map((row) => ({
+    // Rows of earlier builds do not say it.
+    ...(row.databases === null ? {} : { databases: row.databases as string[] }),
     id: row.id,
     kind: row.kind === 'full' ? 'full' : 'incremental',
     // One that holds no data stands for a range of the log.

@@ -124,7 +124,7 @@ function deriveChains(newest: readonly Manifest[], slices: readonly StoredSlice[
 
 /** A database is restored to a moment through what it was attached to; here it is not attached any more. */
 function deriveAttachments(newest: readonly Manifest[]): ImportRows['attachments'] {
-  const found = newest.flatMap(({ chain, databaseId }) => {
+  const found = newest.flatMap(({ chain, databaseId, takenAt }) => {
     if (chain === undefined) return [];
     const { chainId, policyId, serverId } = chain;
     const times = (kind: 'full' | 'incremental') => {
@@ -137,13 +137,14 @@ function deriveAttachments(newest: readonly Manifest[]): ImportRows['attachments
         [
           `${chainId}/${id}`,
           {
-            ...{ databaseId: id, chainId, policyId, serverId },
+            ...{ databaseId: id, chainId, policyId, serverId, createdAt: new Date(takenAt) },
             ...{ lastFullAt: times('full'), lastIncrementalAt: times('incremental') },
           },
         ] as const,
     );
   });
-  return [...firstOf(found).values()];
+  const oldest = new Map(found);
+  return [...firstOf(found)].map(([key, row]) => ({ ...row, createdAt: oldest.get(key)?.createdAt ?? row.createdAt }));
 }
 
 function toBackup(manifest: Manifest): ImportRows['backups'][number] {

@@ -6,6 +6,7 @@ import { asOfTakeover, ownFileName, takeoverOf } from '../../../domain/takeover-
 import { spawnChild } from '../../../platform/spawn-child.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import type { LogChunk, LogFollower, LogFollowerOptions } from '../../log-follower.js';
+import { findFullDisk } from '../../shared/find-full-disk.js';
 import type { Tools } from '../../shared/find-tools.js';
 import { toolCommand } from '../../shared/find-tools.js';
 import type { Interruption } from '../../shared/log-receiver.js';
@@ -91,7 +92,7 @@ export class BinlogFollower implements LogFollower {
         // With room for what arrives until the next look; receives again when a good part was shipped.
         return bytes > (wasFull ? limit * 0.375 : limit * 0.75)
           ? `The spool holds ${bytes} of at most ${limit} bytes; receiving goes on when they were stored.`
-          : null;
+          : await findFullDisk(spool.dir, wasFull);
       },
       lastError: (stderr) => lastError(stderr, parts.brand),
       interruptionIn: (stderr) => (/Could not find first log file name/i.test(stderr) ? 'removed' : null),

@@ -1,6 +1,8 @@
 /** A PostgreSQL server under a policy, from attaching to detaching. */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, expect, test } from 'vitest';
+import { compareLogPositions } from '../../src/domain/compare-positions.js';
+import type { LogPosition } from '../../src/domain/positions.js';
 import { checkDatabase } from '../../src/usecases/check-database.js';
 import { createDatabase } from '../../src/usecases/create-database.js';
 import { detachDatabase } from '../../src/usecases/detach-database.js';
@@ -107,7 +109,17 @@ describeEngine('pg17', 'a PostgreSQL server under a policy', () => {
   }, 600_000);
 
   test('detaching stops the archive, drops the slot and keeps everything stored', async () => {
-    const before = await storedKeys(stack, made.bucket);
+    // Log before the first full is of no use, and the retention that follows each run may just be letting it go.
+    const first = await stack.catalog.prisma.backup.findFirstOrThrow({
+      where: { chainId },
+      orderBy: { takenAt: 'asc' },
+    });
+    const useless = (await stack.catalog.prisma.logSlice.findMany({ where: { chainId } })).filter(
+      ({ endPosition }) => compareLogPositions(endPosition as LogPosition, first.startPosition as LogPosition) <= 0,
+    );
+    const letGo = new Set(useless.flatMap(({ recordKey, objectKey }) => [recordKey, objectKey]));
+    const before = (await storedKeys(stack, made.bucket)).filter((key) => !letGo.has(key));
+    expect(before.some((key) => key.includes('/archive/'))).toBe(true);
     await detachDatabase(stack.context, stack.admin, { policyId, databaseId: made.database.id });
     await until(
       async () => (await stack.catalog.prisma.attachment.count({ where: { chainId, activeKey: { not: null } } })) === 0,

@@ -256,7 +256,10 @@ const plainIdentity = ({ engine, identity, version, major }: ServerIdentity): Se
 
 /** Up to which time everything is stored: the source's clock, read together with the end of its log, once the store has that end. */
 class Coverage {
+  /** Told by the source, and not stored yet. */
   private end: LogEnd | null = null;
+  /** The last one that is. */
+  private reached: LogEnd | null = null;
   private asking = false;
   private askedAt = 0;
   private readonly options: FollowLog;
@@ -285,16 +288,24 @@ class Coverage {
       });
   }
 
-  /** What a slice that ends there covers, or null. */
+  /**
+   * What a slice that ends there covers, or null. Also what was known before: the store alone has to tell how far it reaches, and most slices of a
+   * quiet source are not stored in the moment in which it was asked.
+   */
   timeAt(position: LogPosition): string | null {
-    if (this.end === null || this.options.comparePositions(position, this.end.position) < 0) return null;
-    return new Date(Date.parse(this.end.clock) - COVER_MARGIN_MS).toISOString();
+    const known = this.isAt(position) ? this.end : this.reached;
+    return known === null ? null : new Date(Date.parse(known.clock) - COVER_MARGIN_MS).toISOString();
   }
 
   /** As `timeAt`, once per answer. */
   take(position: LogPosition): string | null {
-    const time = this.timeAt(position);
-    if (time !== null) this.end = null;
-    return time;
+    if (!this.isAt(position)) return null;
+    this.reached = this.end;
+    this.end = null;
+    return this.timeAt(position);
+  }
+
+  private isAt(position: LogPosition): boolean {
+    return this.end !== null && this.options.comparePositions(position, this.end.position) >= 0;
   }
 }

@@ -19,7 +19,7 @@ COPY scripts/lib/private-apt.sh /scripts/lib/
 RUN /scripts/install-engines.sh --prefix /opt/tidemark/engines
 
 FROM node:24-bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates tzdata && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates tzdata zstd && rm -rf /var/lib/apt/lists/* \
   && useradd --system --uid 10001 --create-home --home-dir /var/lib/tidemark tidemark
 # Paths are baked into the engine programs: the same place as in the stage that built them.
 COPY --from=engines /opt/tidemark/engines /opt/tidemark/engines
@@ -31,7 +31,7 @@ COPY --from=build /src/dist ./dist
 ENV NODE_ENV=production TIDEMARK_HOME=/var/lib/tidemark TIDEMARK_ENGINES=/opt/tidemark/engines TIDEMARK_BIND=0.0.0.0 PORT=7400
 USER tidemark
 EXPOSE 7400
-# A container that runs a worker is kept small by flags of Node and settings of glibc's memory: docker-compose.yml has them.
+# A container that runs a worker is kept small by flags of Node and MALLOC_ARENA_MAX=2: docker-compose.yml has them.
 # Node is process 1 itself: a shell or npm in between would swallow SIGTERM, and a stop would lose the worker's grace.
 ENTRYPOINT ["node", "dist/cli/main.js"]
 CMD ["serve"]

@@ -65,6 +65,7 @@ async function checkHost(): Promise<Finding[]> {
     ['setpriv', 'util-linux', 'missing', 'ends child processes with their parent'],
     ['flock', 'util-linux', 'wanting', 'needed by npm run setup'],
     ['apt-get', 'apt', 'wanting', 'needed to install engines'],
+    ['zstd', 'zstd', 'wanting', 'recoveries of PostgreSQL are faster with it'],
   ] as const;
   for (const [program, debianPackage, state, use] of programs) {
     const path = await onPath(program);

@@ -190,8 +190,8 @@ export type RecoverablePart = {
   readonly name: string;
   /** Fails unless all hashes were right. */
   open(): Promise<NodeJS.ReadableStream>;
-  /** Fails unless the stored bytes were right; what they hold the caller has to verify by other means. Takes half the time. */
-  openUnhashed(): Promise<NodeJS.ReadableStream>;
+  /** Still compressed with zstd, and fails unless the stored bytes were right: what they decompress to has to be verified. */
+  openPacked(): Promise<NodeJS.ReadableStream>;
 };
 
 /** A stored backup as recovery reads it. */

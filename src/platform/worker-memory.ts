@@ -8,12 +8,4 @@ export const workerNodeFlags: readonly string[] = [
   // Buffers that stream by make V8 mark the heap every few MiB: in one go it takes less than half the processor time, and tens of milliseconds.
   '--no-incremental-marking',
 ];
-/**
- * Buffers of up to 4 MiB come and go with each piece of a backup. glibc would give each back to the system and ask for it again, page by page:
- * a third of the processor time of unpacking a full. Up to 64 MiB of freed memory it now keeps.
- */
-export const workerEnvironment: Readonly<Record<string, string>> = {
-  MALLOC_ARENA_MAX: '2',
-  MALLOC_MMAP_THRESHOLD_: '33554432',
-  MALLOC_TRIM_THRESHOLD_: '67108864',
-};
+export const workerEnvironment: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '2' };

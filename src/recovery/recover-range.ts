@@ -4,7 +4,7 @@ import type { RecoverableBackup } from '../engines/chain-engine.js';
 import type { AssembledFile } from '../storage/assemble-log-files.js';
 import { assembleLogFiles } from '../storage/assemble-log-files.js';
 import type { Destination } from '../storage/destination.js';
-import { readArtifact } from '../storage/read-artifact.js';
+import { readArtifact, readPackedArtifact } from '../storage/read-artifact.js';
 import { coverRange } from '../storage/read-log-slice.js';
 import type { VerifiedManifest } from '../storage/read-manifest.js';
 import type { StoredSlice } from '../storage/slice-record.js';
@@ -32,7 +32,7 @@ export function recoverableBackup(
       .map((artifact) => ({
         name: artifact.name,
         open: () => readArtifact({ destination, artifact, key, context, signal }),
-        openUnhashed: () => readArtifact({ destination, artifact, key, context, signal, verifiedByReader: true }),
+        openPacked: () => readPackedArtifact({ destination, artifact, key, context, signal }),
       })),
   };
 }

@@ -21,11 +21,6 @@ export type ReadArtifact = {
   readonly key: WrappingKey | null;
   readonly context: BackupContext;
   readonly signal: AbortSignal;
-  /**
-   * Whoever reads verifies the content by other means: only what is stored, and how much it holds, is compared with what was recorded.
-   * Hashing the content too takes longer than decompressing it.
-   */
-  readonly verifiedByReader?: boolean;
 };
 
 /**
@@ -36,6 +31,19 @@ export type ReadArtifact = {
 export async function readArtifact(options: ReadArtifact): Promise<Readable> {
   const opened = await openFirst(options);
   return Readable.from(plainBytes(options, opened), { objectMode: false, highWaterMark: 1024 * 1024 });
+}
+
+/**
+ * The same artifact decrypted but still compressed, for a program that decompresses itself: zstd frames, those of all its objects one after
+ * the other. Only what is stored is compared with its recorded sizes and hashes; what comes out of it the caller verifies. Errors as with
+ * `readArtifact`, except that a frame that is none is for the program to report.
+ */
+export async function readPackedArtifact(options: ReadArtifact): Promise<Readable> {
+  const opened = await openFirst(options);
+  async function* all() {
+    for await (const { packed } of storedObjects(options, opened)) yield* packed;
+  }
+  return Readable.from(all(), { objectMode: false, highWaterMark: 1024 * 1024 });
 }
 
 async function openFirst({ artifact, destination, signal }: ReadArtifact): Promise<Readable> {
@@ -55,7 +63,7 @@ async function* plainBytes(options: ReadArtifact, opened: Readable): AsyncGenera
   const { artifact } = options;
   const [first, ...more] = artifact.objects;
   // One object is the whole, and its own hash that of the whole: hashing twice would cost a second per gigabyte.
-  const whole = more.length === 0 || options.verifiedByReader ? null : createHash('sha256');
+  const whole = more.length === 0 ? null : createHash('sha256');
   let bytes = 0;
   for await (const { object, packed } of storedObjects(options, opened)) {
     for await (const chunk of unpackObject(options, object, packed)) {
@@ -64,8 +72,7 @@ async function* plainBytes(options: ReadArtifact, opened: Readable): AsyncGenera
       yield chunk;
     }
   }
-  const sha256 = options.verifiedByReader ? artifact.sha256 : (whole?.digest('hex') ?? first?.sha256);
-  if (bytes !== artifact.bytes || sha256 !== artifact.sha256) {
+  if (bytes !== artifact.bytes || (whole?.digest('hex') ?? first?.sha256) !== artifact.sha256) {
     throw new TidemarkError('object_corrupt', `${artifact.name}: its objects together are not what was written.`, {
       object: artifact.name,
     });
@@ -73,23 +80,23 @@ async function* plainBytes(options: ReadArtifact, opened: Readable): AsyncGenera
 }
 
 async function* unpackObject(
-  { signal, verifiedByReader }: ReadArtifact,
+  { signal }: ReadArtifact,
   object: StoredObject,
   packed: AsyncIterable<Buffer>,
 ): AsyncGenerator<Buffer> {
-  const hash = verifiedByReader ? null : createHash('sha256');
+  const hash = createHash('sha256');
   let bytes = 0;
   try {
     for await (const chunk of unpackFrames(packed)) {
       bytes += chunk.length;
-      hash?.update(chunk);
+      hash.update(chunk);
       yield chunk;
     }
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw explain(object, error);
   }
-  if (bytes !== object.bytes || (hash?.digest('hex') ?? object.sha256) !== object.sha256) {
+  if (bytes !== object.bytes || hash.digest('hex') !== object.sha256) {
     throw corrupt(object, 'what it holds does not have the recorded size and SHA-256');
   }
 }

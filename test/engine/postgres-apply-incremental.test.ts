@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ownEnvironment } from '../../src/config.js';
 import { applyIncremental } from '../../src/engines/postgres/chain/apply-incremental.js';
+import { refuseLinks } from '../../src/engines/postgres/chain/build-data.js';
 import { engineBinDir, engineRoot } from '../../src/platform/installed.js';
 import { describeEngine, uniqueName, usePrivateEngine } from '../support/engine-servers.js';
 
@@ -137,5 +138,15 @@ for (const product of ['pg17', 'pg18'] as const)
       expect(orphan).toMatchObject({ message: expect.stringContaining('the backup before it does not hold') });
       const other = await trial((_, incremental) => writeFileSync(join(incremental, name), Buffer.alloc(20)));
       expect(other).toMatchObject({ message: expect.stringContaining('does not begin as one of changed blocks') });
+    });
+
+    it('are not looked at when a link lies among their files', async () => {
+      const work = mkdtempSync(join(root, 'work-'));
+      cpSync(backups[0] ?? '', join(work, '0'), { recursive: true });
+      await refuseLinks(join(work, '0'));
+      symlinkSync('/etc/hostname', join(work, '0/base/hostname'));
+      await expect(refuseLinks(join(work, '0'))).rejects.toMatchObject({
+        message: expect.stringContaining('base/hostname of the backup is neither a file nor a folder'),
+      });
     });
   });

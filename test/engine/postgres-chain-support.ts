@@ -23,6 +23,7 @@ import { getEngine } from '../../src/engines/registry.js';
 import { engineBinDir, engineRoot } from '../../src/platform/installed.js';
 import type { Child } from '../../src/platform/spawn-child.js';
 import { spawnChild } from '../../src/platform/spawn-child.js';
+import { packFrames } from '../../src/storage/pack-frames.js';
 import type { TestEngine } from '../support/engine-servers.js';
 import { until } from '../support/until.js';
 import { connectionTo } from './contract-support.js';
@@ -62,7 +63,7 @@ export async function takeAll(
     const parts = contents.map(({ name, content }) => ({
       name,
       open: async () => Readable.from(pieces(content), { objectMode: false }),
-      openUnhashed: async () => Readable.from(pieces(content), { objectMode: false }),
+      openPacked: async () => Readable.from(packFrames(Readable.from(pieces(content)))),
     }));
     return {
       ...common,

@@ -19,7 +19,7 @@ const CHUNK_BYTES = 1024 * 1024;
 const FILES_AT_A_TIME = 8;
 
 export type ApplyIncremental = {
-  /** Unpacked (files and folders only) and verified; becomes the data directory of the incremental. */
+  /** Unpacked, verified and without links; becomes the data directory of the incremental. */
   readonly dir: string;
   /** The incremental that was built on it, likewise; used up and removed. */
   readonly incremental: string;

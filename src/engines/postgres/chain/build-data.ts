@@ -1,4 +1,5 @@
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TidemarkError } from '../../../domain/errors.js';
 import { giveTo } from '../../../platform/run-as.js';
@@ -9,7 +10,7 @@ import type { SandboxPlace } from './sandbox-place.js';
 import { makeOwnDir, runProgram } from './sandbox-place.js';
 import type { ControlData } from './sandbox-settings.js';
 import { parseControlData } from './sandbox-settings.js';
-import { unpackPart } from './unpack-part.js';
+import { hasZstd, unpackPart } from './unpack-part.js';
 
 async function readSmall(part: RecoverablePart): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -22,12 +23,27 @@ async function unpackBackup(place: SandboxPlace, backup: RecoverableBackup, into
   const base = backup.parts.find((part) => part.name === BASE_PART_NAME);
   if (base === undefined)
     throw new TidemarkError('sandbox_failed', `Backup ${backup.backupId} has no ${BASE_PART_NAME}.`);
-  await unpackPart(place, base, into);
+  await unpackPart(place, base, into, (await hasZstd()) ? 'zstd' : 'here');
   const manifest = join(into, MANIFEST_NAME);
   const part = backup.parts.find(({ name }) => name === MANIFEST_NAME);
   if (existsSync(manifest) || part === undefined) return;
   writeFileSync(manifest, await readSmall(part), { mode: 0o600 });
   giveTo(place.user, manifest);
+}
+
+/**
+ * No base backup holds links: tablespaces are folders in it. One that was put there could lead anywhere, and whoever follows it here may be
+ * root.
+ */
+export async function refuseLinks(dir: string): Promise<void> {
+  for (const entry of await readdir(dir, { withFileTypes: true })) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory()) await refuseLinks(path);
+    else if (!entry.isFile())
+      throw new TidemarkError('sandbox_failed', `${path} of the backup is neither a file nor a folder.`, {
+        object: path,
+      });
+  }
 }
 
 /** Unpacks one, and has it verified file by file against its own manifest while the next one is unpacked. */
@@ -43,6 +59,7 @@ async function unpackAll(
       onPhase(backups.length === 1 ? 'unpacking the full' : `unpacking backup ${index + 1} of ${backups.length}`);
       const into = join(place.dir, `b${index}`);
       await unpackBackup(place, backup, into);
+      await refuseLinks(into);
       dirs.push(into);
       // Its own log is read by the recovery that follows.
       const verifying = runProgram(place, 'pg_verifybackup', ['--no-parse-wal', '--quiet', into]);

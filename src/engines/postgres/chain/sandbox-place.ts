@@ -20,7 +20,7 @@ export const cancelled = () => new TidemarkError('cancelled', 'The run was cance
 
 /** A program of the sandbox that did not do its work, in its own words. */
 export function failed(doing: string, stderr: string): TidemarkError {
-  const code = /no space left on device/i.test(stderr) ? 'sandbox_space' : 'sandbox_failed';
+  const code = /No space left on device/.test(stderr) ? 'sandbox_space' : 'sandbox_failed';
   return new TidemarkError(code, `${doing} failed: ${lastLines(stderr) || 'the program gave no reason'}`);
 }
 

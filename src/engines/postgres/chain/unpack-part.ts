@@ -1,106 +1,93 @@
-import { mkdir, open, stat } from 'node:fs/promises';
-import { dirname, join, posix } from 'node:path';
-import type { Readable } from 'node:stream';
-import { addAbortSignal, pipeline } from 'node:stream';
-import { extract } from 'tar-stream';
-import type { RunAsUser } from '../../../platform/run-as.js';
-import { giveTo } from '../../../platform/run-as.js';
+import { pipeline } from 'node:stream/promises';
+import { runChild } from '../../../platform/run-child.js';
+import { spawnChild } from '../../../platform/spawn-child.js';
 import type { RecoverablePart } from '../../chain-engine.js';
 import type { SandboxPlace } from './sandbox-place.js';
 import { cancelled, failed } from './sandbox-place.js';
-import { WritesBehind } from './writes-behind.js';
 
-/** What the tar itself is the cause of; anything else that goes wrong while it is read is the store's. */
-class BadEntry extends Error {}
+/** Records of 256 KiB: tar's 10 KiB are one read of the pipe each. */
+const RECORD_BLOCKS = 512;
+
+let zstdFound: boolean | null = null;
+
+/** Whether the zstd program is installed here. Remembered for the life of the process. */
+export async function hasZstd(): Promise<boolean> {
+  if (zstdFound !== null) return zstdFound;
+  const result = await runChild({
+    command: 'zstd',
+    args: ['--version'],
+    env: {},
+    label: 'zstd --version',
+    timeoutMs: 20_000,
+  });
+  // A probe that was too slow says nothing about the next one.
+  if (result.stoppedBecause === null) zstdFound = result.code === 0;
+  return result.code === 0;
+}
 
 /**
- * Unpacks a tar file of a backup into a folder, for the sandbox's user. Only files and folders, only below the folder and never over
- * anything that is there, for we may be root. What is unpacked the caller verifies, file by file.
- *
- * Not by the tar program: it reads a pipe and writes in turn, on one core, and a base backup took twice as long.
+ * Unpacks a tar file of a backup as the sandbox's user: the files are its own then, and a path that leads out of the folder harms nobody
+ * else. `by: 'zstd'` lets tar run the zstd program, beside this process; what is unpacked is then verified by the caller, file by file.
+ * `by: 'here'` decompresses and hashes in this process, which takes about twice as long.
  */
-export async function unpackPart(place: SandboxPlace, part: RecoverablePart, into: string): Promise<void> {
-  let unreadable: unknown = null;
-  const behind = new WritesBehind();
-  try {
-    const packed = (await part.openUnhashed().catch((error: unknown) => {
-      unreadable = error;
-      throw error;
-    })) as Readable;
-    // Before the pipeline, whose own error would be that of its last stream.
-    packed.once('error', (error) => {
-      unreadable ??= error;
-    });
-    const tar = extract();
-    pipeline(addAbortSignal(place.signal, packed), tar, () => {});
-    for await (const entry of tar) {
-      if (place.signal.aborted) throw cancelled();
-      const path = join(into, plainName(entry.header.name));
-      if (entry.header.type === 'directory') {
-        await makeFolder(path, place.user);
-        entry.resume();
-      } else if (entry.header.type === 'file') await writeFile(entry as unknown as Readable, path, place.user, behind);
-      else throw new BadEntry(`${entry.header.name} is neither a file nor a folder`);
-    }
-    await behind.done();
-  } catch (error) {
-    await behind.settled();
-    if (place.signal.aborted) throw cancelled();
-    if (unreadable !== null) throw unreadable;
-    const failure = failed(`Unpacking ${part.name}`, error instanceof Error ? error.message : String(error));
-    // Damage in the store may look like a tar that is none before it shows, and damage is what another backup can be chosen for.
-    if (failure.code === 'sandbox_failed') await readToEnd(part);
-    throw failure;
-  }
-}
-
-/** A name below the folder, whatever the tar says. */
-function plainName(name: string): string {
-  const plain = posix.normalize(name);
-  if (posix.isAbsolute(plain) || plain === '..' || plain.startsWith('../'))
-    throw new BadEntry(`${JSON.stringify(name)} leads out of the folder`);
-  return plain;
-}
-
-/** The folders above it too: a server sends its tablespaces before the folder in which they are. */
-async function makeFolder(path: string, user: RunAsUser | undefined): Promise<void> {
-  const isThere = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (isThere) return;
-  await makeFolder(dirname(path), user);
-  await mkdir(path, { mode: 0o700 });
-  giveTo(user, path);
-}
-
-/** One piece after the other: a file's lock makes its writers wait, and spin meanwhile. The next files are begun while the last is written. */
-async function writeFile(
-  content: Readable,
-  path: string,
-  user: RunAsUser | undefined,
-  behind: WritesBehind,
+export async function unpackPart(
+  place: SandboxPlace,
+  part: RecoverablePart,
+  into: string,
+  by: 'zstd' | 'here',
 ): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  let written = user ? file.chown(user.uid, user.gid) : Promise.resolve();
-  try {
-    let at = 0;
-    for await (const chunk of content as AsyncIterable<Buffer>) {
-      const from = at;
-      at += chunk.length;
-      written = written.then(() => writeAll(file, chunk, from));
-      await behind.add(written);
+  const tar = spawnChild({
+    command: 'tar',
+    args: [
+      '--extract',
+      '--file=-',
+      `--blocking-factor=${RECORD_BLOCKS}`,
+      ...(by === 'zstd' ? ['--use-compress-program=zstd'] : []),
+      '--no-same-owner',
+      ...['-C', into],
+    ],
+    env: { LC_ALL: 'C' },
+    stdin: 'pipe',
+    stdout: 'ignore',
+    label: 'tar',
+    signal: place.signal,
+    ...(place.user ? { user: place.user } : {}),
+  });
+  let unreadable: unknown = null;
+  let isCut = false;
+  if (tar.stdin) {
+    const { stdin } = tar;
+    let hasTarFailed = false;
+    try {
+      const packed = await (by === 'zstd' ? part.openPacked() : part.open());
+      // Whichever fails first is the cause; the pipeline ends the other one with the same error.
+      packed.once('error', (error) => {
+        if (!hasTarFailed) unreadable = error;
+      });
+      const tarFailed = () => {
+        hasTarFailed = true;
+      };
+      stdin.once('error', tarFailed).once('close', tarFailed);
+      await pipeline(packed, stdin);
+    } catch (error) {
+      isCut = true;
+      // Nothing was opened.
+      if (!stdin.destroyed) unreadable = error;
+      // A cut tar could look whole to it: what came does not count.
+      stdin.destroy();
+      if (unreadable !== null) void tar.kill();
     }
-  } finally {
-    await behind.add(written.finally(() => file.close()));
   }
-}
-
-async function writeAll(file: Awaited<ReturnType<typeof open>>, piece: Buffer, at: number): Promise<void> {
-  for (let done = 0; done < piece.length; )
-    done += (await file.write(piece, done, piece.length - done, at + done)).bytesWritten;
+  const exit = await tar.exited;
+  if (place.signal.aborted) throw cancelled();
+  if (unreadable !== null) throw unreadable;
+  if (exit.code === 0 && !isCut) return;
+  const failure = failed(`Unpacking ${part.name}`, exit.stderr);
+  // The program may have met damage in the store before we did, and damage is what another backup can be chosen for.
+  if (failure.code === 'sandbox_failed' && by === 'zstd') await readToEnd(part);
+  throw failure;
 }
 
 async function readToEnd(part: RecoverablePart): Promise<void> {
-  for await (const _ of await part.openUnhashed());
+  for await (const _ of await part.openPacked());
 }

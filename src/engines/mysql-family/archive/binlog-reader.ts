@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition } from '../../../domain/positions.js';
+import { positionText } from '../../../domain/positions.js';
 import { takeoverOf } from '../../../domain/takeover-files.js';
 import type { LogChunk, LogFollowerOptions } from '../../log-follower.js';
 import { fromMicros } from '../../shared/microseconds.js';
@@ -289,6 +290,6 @@ const reaches = (reached: GtidSet | GtidPosition, position: string): boolean =>
 
 /** `binlog.000012:345 (GTIDs …)`. */
 export function describePosition(position: LogPosition): string {
-  const place = `${position.file ?? 'an unknown file'}:${position.filePosition ?? '?'}`;
+  const place = positionText(position);
   return position.gtidSet === undefined ? place : `${place} (GTIDs ${position.gtidSet})`;
 }

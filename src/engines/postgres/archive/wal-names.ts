@@ -55,9 +55,3 @@ export function findSwitchPoint(history: string, timeline: number): bigint | nul
   }
   return null;
 }
-
-/** The timeline that came after `timeline` on the way to `last`, whose history this is. */
-export function timelineAfter(history: string, timeline: number, last: number): number {
-  const later = [...history.matchAll(/^\s*(\d+)\s+[0-9A-Fa-f]+\//gm)].map((match) => Number(match[1]));
-  return later.find((number) => number > timeline) ?? last;
-}

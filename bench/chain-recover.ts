@@ -3,17 +3,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { newId } from '../src/domain/ids.js';
+import type { RecoveryPlan } from '../src/domain/recovery-plan.js';
 import { planBackup, planPoint } from '../src/domain/recovery-plan.js';
 import type { Sandbox } from '../src/engines/chain-engine.js';
 import { getChainEngine } from '../src/engines/chain-registry.js';
 import type { EngineContext } from '../src/engines/engine.js';
 import { getEngine } from '../src/engines/registry.js';
+import type { KeyOpener } from '../src/keys/key-opener.js';
 import { wrappingKeyOpener } from '../src/keys/key-opener.js';
 import { compareRestored } from '../src/recovery/compare.js';
 import { openRecovered, pipedParts } from '../src/recovery/deliver-from-sandbox.js';
 import { readStoredChain, slicesOf } from '../src/recovery/read-store.js';
 import { assembleRange, recoverableBackup } from '../src/recovery/recover-range.js';
+import { readRecords } from '../src/recovery/resume-log.js';
+import type { AssembledFile } from '../src/storage/assemble-log-files.js';
+import type { Destination } from '../src/storage/destination.js';
 import { openDestination } from '../src/storage/open-destination.js';
+import type { VerifiedManifest } from '../src/storage/read-manifest.js';
+import { readManifest } from '../src/storage/read-manifest.js';
+import type { SlicePlace, StoredSlice } from '../src/storage/slice-record.js';
 import type { ChainSite } from './chain-site.js';
 import { keyOf } from './chain-take.js';
 import { cpuMsOf } from './cpu-time.js';
@@ -37,38 +45,28 @@ export async function recoverLatest(
   wanted: { readonly target: 'latest' | 'end_of_backup'; readonly check: string; readonly deliver: boolean },
 ): Promise<RecoverFigures> {
   const { signal } = context;
-  const cpuBefore = cpuMsOf('self');
-  const started = performance.now();
-  const phases: [string, number][] = [];
-  const onPhase = (phase: string) => {
-    const name = phase.replace(/, at .*/, '');
-    if (phases.at(-1)?.[0] !== name) phases.push([name, Math.round(performance.now() - started)]);
-  };
   const destination = openDestination(site.destination);
   const dir = mkdtempSync(join(tmpdir(), 'tmb-'));
   chmodSync(dir, 0o711);
   try {
     const store = { destination, openKey: wrappingKeyOpener([keyOf(site)]), signal };
-    onPhase('reading the store');
-    const chain = await readStoredChain(store, { serverId: site.serverId, policyId: site.policyId });
-    const newestFull = chain.input.backups.filter((backup) => backup.kind === 'full').at(-1)?.id ?? '';
-    const plan =
-      wanted.target === 'latest' ? planPoint(chain.input, { kind: 'latest' }) : planBackup(chain.input, newestFull);
-    const manifests = plan.backupIds.flatMap((id) => chain.manifests.get(id) ?? []);
+    const plan = await planFromCatalog(site, store, wanted.target);
+    const cpuBefore = cpuMsOf('self');
+    const started = performance.now();
+    const phases: [string, number][] = [];
+    const onPhase = (phase: string) => {
+      const name = phase.replace(/, at .*/, '');
+      if (phases.at(-1)?.[0] !== name) phases.push([name, Math.round(performance.now() - started)]);
+    };
+    onPhase('reading manifests');
+    const manifests: VerifiedManifest[] = [];
+    for (const backupId of plan.backupIds)
+      manifests.push(await readManifest({ ...store, ownerId: site.serverId, backupId }));
     const source = manifests.at(-1)?.manifest.source;
     if (source === undefined) throw new Error('there is no backup');
     const logDir = join(dir, 'log');
     mkdirSync(logDir);
-    onPhase('fetching the log');
-    const logFiles =
-      plan.log === null
-        ? []
-        : await assembleRange({
-            store: { ...store, place: { destination, ...chain, epoch: plan.log.epoch } },
-            log: plan.log,
-            slices: slicesOf(chain, plan.log),
-            dir: logDir,
-          });
+    const logFiles = plan.log === null ? [] : await fetchLog(store, plan.log, logDir, onPhase);
     const { engine, identity, version, major } = source;
     const sandbox = await getChainEngine(engine).recover(context, {
       dir,
@@ -100,6 +98,35 @@ export async function recoverLatest(
     destination.close();
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+type Store = { readonly destination: Destination; readonly openKey: KeyOpener; readonly signal: AbortSignal };
+type BenchPlan = Omit<RecoveryPlan, 'log'> & {
+  readonly log: (NonNullable<RecoveryPlan['log']> & { place: SlicePlace; rows: readonly StoredSlice[] }) | null;
+};
+
+/** What a restore plans with: rows of the catalog, which the bench does not have and reads from the store before its clock starts. */
+async function planFromCatalog(site: ChainSite, store: Store, target: 'latest' | 'end_of_backup'): Promise<BenchPlan> {
+  const chain = await readStoredChain(store, { serverId: site.serverId, policyId: site.policyId });
+  const newestFull = chain.input.backups.filter((backup) => backup.kind === 'full').at(-1)?.id ?? '';
+  const plan = target === 'latest' ? planPoint(chain.input, { kind: 'latest' }) : planBackup(chain.input, newestFull);
+  if (plan.log === null) return { ...plan, log: null };
+  const place = { ...store, ...chain, epoch: plan.log.epoch };
+  return { ...plan, log: { ...plan.log, place, rows: slicesOf(chain, plan.log) } };
+}
+
+/** As the activity does it. */
+async function fetchLog(
+  store: Store,
+  log: NonNullable<BenchPlan['log']>,
+  dir: string,
+  onPhase: (phase: string) => void,
+): Promise<AssembledFile[]> {
+  const logStore = { ...store, place: log.place };
+  onPhase('reading slice records');
+  const slices = await readRecords(logStore, log.rows);
+  onPhase('fetching the log');
+  return await assembleRange({ store: logStore, log, slices, dir });
 }
 
 /** A fast recovery of something else would be worth nothing. */

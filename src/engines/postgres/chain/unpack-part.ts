@@ -5,8 +5,11 @@ import type { RecoverablePart } from '../../chain-engine.js';
 import type { SandboxPlace } from './sandbox-place.js';
 import { cancelled, failed } from './sandbox-place.js';
 
-/** Records of 256 KiB: tar's 10 KiB are one read of the pipe each. */
-const RECORD_BLOCKS = 512;
+/**
+ * Records of 64 KiB. Tar's own 10 KiB are one read of the pipe each; larger ones are written at once, for which the kernel takes memory in large
+ * pieces: those are what a virtual machine gave back to its host, and cost three times as much (docs/performance.md).
+ */
+const RECORD_BLOCKS = 128;
 
 let zstdFound: boolean | null = null;
 

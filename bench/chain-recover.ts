@@ -15,6 +15,7 @@ import { compareRestored } from '../src/recovery/compare.js';
 import { openRecovered, pipedParts } from '../src/recovery/deliver-from-sandbox.js';
 import { readStoredChain, slicesOf } from '../src/recovery/read-store.js';
 import { assembleRange, recoverableBackup } from '../src/recovery/recover-range.js';
+import { recoverWhileFetching } from '../src/recovery/recover-while-fetching.js';
 import { readRecords } from '../src/recovery/resume-log.js';
 import type { AssembledFile } from '../src/storage/assemble-log-files.js';
 import type { Destination } from '../src/storage/destination.js';
@@ -66,17 +67,21 @@ export async function recoverLatest(
     if (source === undefined) throw new Error('there is no backup');
     const logDir = join(dir, 'log');
     mkdirSync(logDir);
-    const logFiles = plan.log === null ? [] : await fetchLog(store, plan.log, logDir, onPhase);
     const { engine, identity, version, major } = source;
-    const sandbox = await getChainEngine(engine).recover(context, {
+    let logBytes = 0;
+    const options = {
       dir,
       server: { engine, identity, version, major },
       backups: manifests.map((verified) => recoverableBackup(destination, verified, signal)),
       logDir,
-      logFiles,
       logEnd: plan.log?.end ?? null,
       target: plan.target,
       onPhase,
+    };
+    const sandbox = await recoverWhileFetching(getChainEngine(engine), context, options, async (signal) => {
+      const files = plan.log === null ? [] : await fetchLog({ ...store, signal }, plan.log, logDir);
+      logBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
+      return files;
     });
     try {
       const wallMs = performance.now() - started;
@@ -88,7 +93,7 @@ export async function recoverLatest(
         cpuMs,
         phases,
         backups: manifests.length,
-        logBytes: logFiles.reduce((sum, { bytes }) => sum + bytes, 0),
+        logBytes,
         deliveryMs: wanted.deliver ? await deliver(site, context, sandbox) : null,
       };
     } finally {
@@ -116,16 +121,9 @@ async function planFromCatalog(site: ChainSite, store: Store, target: 'latest' |
 }
 
 /** As the activity does it. */
-async function fetchLog(
-  store: Store,
-  log: NonNullable<BenchPlan['log']>,
-  dir: string,
-  onPhase: (phase: string) => void,
-): Promise<AssembledFile[]> {
+async function fetchLog(store: Store, log: NonNullable<BenchPlan['log']>, dir: string): Promise<AssembledFile[]> {
   const logStore = { ...store, place: log.place };
-  onPhase('reading slice records');
   const slices = await readRecords(logStore, log.rows);
-  onPhase('fetching the log');
   return await assembleRange({ store: logStore, log, slices, dir });
 }
 

@@ -107,7 +107,7 @@ export interface ChainEngine {
    * Writes the server's own files into `dir`, set up to recover to the target when somebody starts them on a host of their own: the fast
    * way for big servers, and one that needs no Tidemark. `logDir` lies where it will be read. Answers what to run, as the text of a README.
    */
-  writeFiles?(context: EngineContext, options: RecoverOptions): Promise<{ readonly readme: string }>;
+  writeFiles?(context: EngineContext, options: FetchedOptions): Promise<{ readonly readme: string }>;
 }
 
 export type LogEnd = {
@@ -204,15 +204,23 @@ export type RecoverableBackup = {
   readonly parts: readonly RecoverablePart[];
 };
 
+export type LogFile = { readonly name: string; readonly bytes: number };
+
+/** All that a recovery needs is there. */
+export type FetchedOptions = Omit<RecoverOptions, 'logFiles'> & { readonly logFiles: readonly LogFile[] };
+
 export type RecoverOptions = {
   /** An empty folder for the sandbox alone, which its server's user can enter; removed by the caller after `close`. */
   readonly dir: string;
   readonly server: ServerIdentity;
   /** A full, then its physical incrementals in order. */
   readonly backups: readonly RecoverableBackup[];
-  /** Log files in order, whole or cut at the end, already in `logDir`; empty when only the backup itself is wanted. */
   readonly logDir: string;
-  readonly logFiles: readonly { readonly name: string; readonly bytes: number }[];
+  /**
+   * Log files in order, whole or cut at the end, in `logDir`; empty when only the backup itself is wanted. A promise: they are being fetched,
+   * and whoever does that ends it when the recovery fails.
+   */
+  readonly logFiles: readonly LogFile[] | Promise<readonly LogFile[]>;
   /** To this position the log is stored without a gap, as was proven from the slices. Null without logs. */
   readonly logEnd: LogPosition | null;
   readonly target: RecoveryTarget;

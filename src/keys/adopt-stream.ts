@@ -11,7 +11,8 @@ export class AdoptedStream extends Duplex {
   private readonly inner: Duplex;
 
   constructor(inner: Duplex) {
-    super({ readableHighWaterMark: 2 * 1024 * 1024, writableHighWaterMark: 1024 * 1024 });
+    // Frame by frame: whoever reads a stream of bytes gets all that waits joined into a new buffer.
+    super({ readableObjectMode: true, readableHighWaterMark: 2, writableHighWaterMark: 1024 * 1024 });
     this.inner = inner;
     inner.on('data', (chunk: Buffer) => {
       if (!this.destroyed && !this.push(chunk)) inner.pause();

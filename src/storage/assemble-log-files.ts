@@ -2,6 +2,8 @@ import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TidemarkError } from '../domain/errors.js';
 import type { KeyOpener } from '../keys/key-opener.js';
+import { allOrNone } from '../platform/all-or-none.js';
+import { writePieces } from '../platform/write-pieces.js';
 import { assertLinked, openSlice } from './read-log-slice.js';
 import type { SlicePlace, StoredSlice } from './slice-record.js';
 
@@ -37,21 +39,14 @@ export async function assembleLogFiles(options: AssembleLogFiles): Promise<Assem
     done += bytes;
     options.onBytes?.(done);
   };
-  const stop = new AbortController();
-  const reading = { ...options, signal: AbortSignal.any([options.signal, stop.signal]) };
   const waiting = files.entries();
-  const workers = Array.from({ length: AT_A_TIME }, async () => {
-    try {
-      for (const [index, slices] of waiting) results[index] = await writeFile(reading, slices, onBytes);
-    } catch (error) {
-      stop.abort(error);
-      throw error;
-    }
-  });
-  const outcomes = await Promise.allSettled(workers);
-  // The first failure is the cause; the others only heard of it.
-  if (stop.signal.aborted) throw stop.signal.reason;
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  const worker = async (signal: AbortSignal) => {
+    for (const [index, slices] of waiting) results[index] = await writeFile({ ...options, signal }, slices, onBytes);
+  };
+  await allOrNone(
+    options.signal,
+    Array.from({ length: AT_A_TIME }, () => worker),
+  );
   return results;
 }
 
@@ -103,7 +98,7 @@ async function writeFile(
       const plain = await openSlice({ ...options, record });
       for await (const chunk of plain as AsyncIterable<Buffer>) {
         const kept = chunk.subarray(0, Math.max(0, limit - bytes));
-        await file.appendFile(kept);
+        await writePieces(file, kept);
         bytes += kept.length;
         onBytes(chunk.length);
       }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TidemarkError } from '../domain/errors.js';
+import { writePieces } from '../platform/write-pieces.js';
 import type { Destination } from './destination.js';
 import type { Artifact } from './manifest.js';
 import { readArtifact } from './read-artifact.js';
@@ -59,7 +60,7 @@ async function writeFile(
     const plain = await readArtifact({ destination, artifact, key: backup.key, context, signal });
     let bytes = 0;
     for await (const chunk of plain as AsyncIterable<Buffer>) {
-      await file.appendFile(chunk);
+      await writePieces(file, chunk);
       bytes += chunk.length;
       onBytes(bytes);
     }

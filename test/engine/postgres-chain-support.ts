@@ -8,9 +8,9 @@ import { afterAll } from 'vitest';
 import { loadConfig } from '../../src/config.js';
 import type { Fingerprint } from '../../src/domain/fingerprint.js';
 import type {
+  FetchedOptions,
   ParentBackup,
   RecoverableBackup,
-  RecoverOptions,
   Sandbox,
   ServerBackupResult,
   ServerBackupSession,
@@ -107,7 +107,7 @@ export const takeIncremental = async (
 export function useSandboxes(context: () => EngineContext): {
   open(
     backups: readonly TakenBackup[],
-    options?: Partial<Pick<RecoverOptions, 'target' | 'logDir' | 'logFiles' | 'logEnd' | 'onPhase' | 'dir'>>,
+    options?: Partial<Pick<FetchedOptions, 'target' | 'logDir' | 'logFiles' | 'logEnd' | 'onPhase' | 'dir'>>,
   ): Promise<Sandbox>;
   folder(): string;
 } {
@@ -161,13 +161,13 @@ export async function printOf(connection: DatabaseConnection, context: EngineCon
   }
 }
 
-export type StoredLog = Pick<RecoverOptions, 'logDir' | 'logFiles' | 'logEnd'>;
+export type StoredLog = Pick<FetchedOptions, 'logDir' | 'logFiles' | 'logEnd'>;
 
 /** Archives the server's log by pg_receivewal until the file ends. */
 export function useReceiver(server: TestEngine): {
   start(): Promise<void>;
   /** Everything up to the server's present end, as a store gives it back: the newest file is cut where the log ends. */
-  collect(): Promise<StoredLog & { logEnd: NonNullable<RecoverOptions['logEnd']> }>;
+  collect(): Promise<StoredLog & { logEnd: NonNullable<FetchedOptions['logEnd']> }>;
 } {
   let dir = '';
   let child: Child | null = null;

@@ -196,7 +196,10 @@ describeEngine('pg17', 'the log archive of a PostgreSQL server', () => {
     await source.query(`select pg_drop_replication_slot('left_behind')`);
     await look();
     // Nobody archives it just now: whatever is written is not stored.
-    await source.query('create table if not exists not_stored as select i from generate_series(1, 1000) i', server.name);
+    await source.query(
+      'create table if not exists not_stored as select i from generate_series(1, 1000) i',
+      server.name,
+    );
     await source.query(`select pg_replication_slot_advance('${slotName}', pg_current_wal_lsn())`);
     await expect(look()).rejects.toThrow(/the slot stands at .*, stored is/);
   }

@@ -11,11 +11,12 @@ import type { RecoveryPlan } from '../../domain/recovery-plan.js';
 import { windowText } from '../../domain/recovery-window.js';
 import type { RestoreNote } from '../../domain/schemas/restores.js';
 import { restoreNotesSchema } from '../../domain/schemas/restores.js';
-import type { RecoverOptions, Sandbox } from '../../engines/chain-engine.js';
+import type { LogFile, RecoverOptions, Sandbox } from '../../engines/chain-engine.js';
 import { getChainEngine } from '../../engines/chain-registry.js';
 import { compareRestored } from '../../recovery/compare.js';
 import { openRecovered, pipedParts, requireRecovered } from '../../recovery/deliver-from-sandbox.js';
 import { assembleRange, recoverableBackup } from '../../recovery/recover-range.js';
+import { recoverWhileFetching } from '../../recovery/recover-while-fetching.js';
 import { readRecords } from '../../recovery/resume-log.js';
 import type { Destination } from '../../storage/destination.js';
 import type { VerifiedManifest } from '../../storage/read-manifest.js';
@@ -29,6 +30,8 @@ import type { Step } from '../run-step.js';
 import { runStep } from '../run-step.js';
 import { noteDamage } from './pass-over-damage.js';
 import { planAroundDamage, pointOf, requireChain, requireSandboxSpace } from './prepare-recovery.js';
+
+const FETCHING = 'fetching the log';
 
 type Work = {
   readonly deps: ActivityDeps;
@@ -103,15 +106,24 @@ async function inFreshSandbox(work: Omit<Work, 'destination' | 'dir'>): Promise<
 async function recoverAndLoad(work: Work): Promise<RecoveryResult> {
   const { deps, step, run, token } = work;
   const meter = restoreMeter(deps, step, run, token, 'verify');
-  const options = await fetchSource(work, (phase, bytes, total) => {
-    if (total !== null) meter.enter(phase, total);
-    meter.set(bytes);
-  });
   const engine = getChainEngine(run.database.engine as EngineKind);
-  const sandbox = await engine.recover(engineContext(deps, step), {
-    ...options,
-    onPhase: (phase) => meter.enter(phase, null),
-  });
+  let phase = '';
+  const enter = (next: string, total: number | null = null) => {
+    phase = next;
+    meter.enter(next, total);
+  };
+  const options = { ...(await openSource(work)), onPhase: (next: string) => enter(next) };
+  const sandbox = await recoverWhileFetching(engine, engineContext(deps, step), options, (signal) =>
+    fetchLog(work, options.logDir, signal, {
+      onBegin: (total) => {
+        if (phase === '') enter(FETCHING, total);
+      },
+      // Bytes of the log say nothing of what goes on beside it.
+      onBytes: (bytes) => {
+        if (phase === FETCHING) meter.set(bytes);
+      },
+    }),
+  );
   try {
     await meter.flush();
     const { lastApplied, firstRefused } = sandbox;
@@ -134,11 +146,8 @@ function noteLogEnded({ target, log }: RecoveryPlan, { firstRefused }: Sandbox):
   return [{ code: 'log_ended', message }];
 }
 
-/** Opens the backups and puts the log files into the sandbox's folder. */
-async function fetchSource(
-  work: Work,
-  onProgress: (phase: string, bytes: number, total: number | null) => void,
-): Promise<Omit<RecoverOptions, 'onPhase'>> {
+/** Opens the backups and makes the folder of the log files. */
+async function openSource(work: Work): Promise<Omit<RecoverOptions, 'onPhase' | 'logFiles'>> {
   const { deps, step, run, plan, destination, dir } = work;
   const manifests: VerifiedManifest[] = [];
   for (const backupId of plan.backupIds) {
@@ -157,36 +166,26 @@ async function fetchSource(
     server: { engine, identity, version, major },
     backups: manifests.map((verified) => recoverableBackup(destination, verified, step.signal)),
     logDir,
-    logFiles: plan.log === null ? [] : await fetchLog(work, plan.log, logDir, onProgress),
     logEnd: plan.log?.end ?? null,
     target: plan.target,
   };
 }
 
+/** Puts the log files of the plan into the folder. */
 async function fetchLog(
-  work: Work,
-  log: NonNullable<RecoveryPlan['log']>,
-  logDir: string,
-  onProgress: (phase: string, bytes: number, total: number | null) => void,
-) {
-  const { deps, step, run, destination } = work;
+  { deps, run, plan: { log }, destination }: Work,
+  dir: string,
+  signal: AbortSignal,
+  progress: { onBegin(totalBytes: number): void; onBytes(bytes: number): void },
+): Promise<readonly LogFile[]> {
+  if (log === null) return [];
   const { serverId, policyId } = run.backup;
   const rows = await findSlicesInRange(deps.catalog, requireChain(run), log);
   const place = { destination, serverId: serverId ?? '', policyId: policyId ?? '', epoch: log.epoch };
-  const store = { place, openKey: keyOpener(deps), signal: step.signal };
+  const store = { place, openKey: keyOpener(deps), signal };
+  progress.onBegin(rows.reduce((sum, row) => sum + Number(row.bytes), 0));
   const slices = await readRecords(store, rows);
-  onProgress(
-    'fetching the log',
-    0,
-    rows.reduce((sum, row) => sum + Number(row.bytes), 0),
-  );
-  return await assembleRange({
-    store,
-    log,
-    slices,
-    dir: logDir,
-    onBytes: (bytes) => onProgress('fetching the log', bytes, null),
-  });
+  return await assembleRange({ store, log, slices, dir, onBytes: progress.onBytes });
 }
 
 /** From the sandbox into staging on the target: dumped, loaded, read again and compared. */

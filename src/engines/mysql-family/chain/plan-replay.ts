@@ -4,7 +4,7 @@ import { TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition } from '../../../domain/positions.js';
 import type { StopPoint } from '../../../domain/recovery-target.js';
 import { takeoverOf } from '../../../domain/takeover-files.js';
-import type { RecoverableBackup, RecoverOptions } from '../../chain-engine.js';
+import type { FetchedOptions, RecoverableBackup } from '../../chain-engine.js';
 import { fromMicros, toMicros } from '../../shared/microseconds.js';
 import type { FileJoin, LogState } from '../binlog/log-state.js';
 import { openLogState } from '../binlog/log-state.js';
@@ -56,7 +56,7 @@ type Judge = {
 };
 
 /** Decides for one transaction after another whether it is still wanted. */
-function judge(brand: Brand, options: RecoverOptions, base: LogPosition, takenAt: string | null): Judge {
+function judge(brand: Brand, options: FetchedOptions, base: LogPosition, takenAt: string | null): Judge {
   const { target } = options;
   if (target.kind === 'time') {
     const { micros, exact } = toMicros(target.time);
@@ -102,7 +102,7 @@ function judge(brand: Brand, options: RecoverOptions, base: LogPosition, takenAt
  */
 export async function planReplay(
   brand: Brand,
-  options: RecoverOptions,
+  options: FetchedOptions,
   full: Pick<RecoverableBackup, 'endPosition' | 'cluster'>,
   takenAt: string | null,
 ): Promise<ReplayPlan> {
@@ -239,7 +239,7 @@ function requireBase(state: LogState, file: string): void {
 /** Without a first refused transaction the log must reach as far as it was proven to. */
 function requireEnd(
   brand: Brand,
-  options: RecoverOptions,
+  options: FetchedOptions,
   state: LogState,
   files: readonly { readonly name: string; readonly bytes: number }[],
 ): void {

@@ -51,8 +51,9 @@ export async function recover(brand: Brand, context: EngineContext, options: Rec
   if (options.logEnd === null && (target.kind === 'time' || target.kind === 'position'))
     throw new TidemarkError('outside_window', 'Without a log archive only the backups themselves can be recovered.');
   const needsLog = target.kind !== 'end_of_backup' && options.logEnd !== null;
+  const logFiles = await options.logFiles;
   onPhase('reading the log');
-  const plan = needsLog ? await planReplay(brand, options, full, takenAt) : nothing;
+  const plan = needsLog ? await planReplay(brand, { ...options, logFiles }, full, takenAt) : nothing;
   const programs = await requireSandboxPrograms(brand, options.server.major, context.toolRoots);
   onPhase('creating the sandbox');
   const place = await prepareSandboxPlace(brand, programs, options.dir, context);
@@ -65,7 +66,7 @@ export async function recover(brand: Brand, context: EngineContext, options: Rec
     await replay(place, server, plan, {
       base: full.endPosition.gtidSet ?? '',
       logDir: options.logDir,
-      sizes: new Map(options.logFiles.map(({ name, bytes }) => [name, bytes])),
+      sizes: new Map(logFiles.map(({ name, bytes }) => [name, bytes])),
       onPhase,
     });
     const databases = await withSandbox(server, async (session) => {

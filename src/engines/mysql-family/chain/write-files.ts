@@ -2,7 +2,7 @@ import { createWriteStream, mkdirSync, renameSync, rmSync, truncateSync } from '
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { TidemarkError } from '../../../domain/errors.js';
-import type { RecoverOptions } from '../../chain-engine.js';
+import type { FetchedOptions } from '../../chain-engine.js';
 import type { Brand } from '../brand.js';
 import { copyWanted } from './copy-wanted.js';
 import { SQL_PARTS } from './load-full.js';
@@ -14,7 +14,7 @@ import { ACCOUNTS_FILE } from './read-accounts.js';
  * The parts of a full and the binary logs to replay over it, which end exactly at the target: what lies behind it is cut off, so that no
  * stop position has to be given. The README says in which order they are loaded, and to which GTID they lead.
  */
-export async function writeFiles(brand: Brand, options: RecoverOptions): Promise<{ readme: string }> {
+export async function writeFiles(brand: Brand, options: FetchedOptions): Promise<{ readme: string }> {
   const [full, ...others] = options.backups;
   if (full === undefined || others.length > 0 || full.kind !== 'full') {
     throw new TidemarkError('backup_not_restorable', `Files of ${brand.title} are written of exactly one full.`);
@@ -45,7 +45,7 @@ export async function writeFiles(brand: Brand, options: RecoverOptions): Promise
 
 function readme(
   brand: Brand,
-  { server, target, logDir }: RecoverOptions,
+  { server, target, logDir }: FetchedOptions,
   { base, parts, plan }: { base: string; parts: readonly string[]; plan: ReplayPlan | null },
 ): string {
   const mysql = brand.kind === 'mysql';

@@ -2,6 +2,7 @@ import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TidemarkError } from '../../../domain/errors.js';
+import { allOrNone } from '../../../platform/all-or-none.js';
 import { giveTo } from '../../../platform/run-as.js';
 import type { RecoverableBackup, RecoverablePart, RecoverOptions } from '../../chain-engine.js';
 import { applyIncremental } from './apply-incremental.js';
@@ -46,31 +47,22 @@ export async function refuseLinks(dir: string): Promise<void> {
   }
 }
 
-/** Unpacks one, and has it verified file by file against its own manifest while the next one is unpacked. */
-async function unpackAll(
-  place: SandboxPlace,
-  backups: readonly RecoverableBackup[],
-  onPhase: RecoverOptions['onPhase'],
-): Promise<string[]> {
-  const dirs: string[] = [];
-  const verified: Promise<string>[] = [];
-  try {
-    for (const [index, backup] of backups.entries()) {
-      onPhase(backups.length === 1 ? 'unpacking the full' : `unpacking backup ${index + 1} of ${backups.length}`);
-      const into = join(place.dir, `b${index}`);
-      await unpackBackup(place, backup, into);
-      await refuseLinks(into);
-      dirs.push(into);
-      // Its own log is read by the recovery that follows.
-      const verifying = runProgram(place, 'pg_verifybackup', ['--no-parse-wal', '--quiet', into]);
-      verifying.catch(() => {});
-      verified.push(verifying);
-    }
-    onPhase('verifying');
-  } finally {
-    await Promise.allSettled(verified);
-  }
-  await Promise.all(verified);
+/** Unpacked, and verified file by file against the manifest that its server made. */
+async function unpackVerified(place: SandboxPlace, backup: RecoverableBackup, into: string): Promise<void> {
+  await unpackBackup(place, backup, into);
+  await refuseLinks(into);
+  // Its own log is read by the recovery that follows.
+  await runProgram(place, 'pg_verifybackup', ['--no-parse-wal', '--quiet', into]);
+}
+
+/** The incrementals beside the full, which is by far the largest. */
+async function unpackAll(place: SandboxPlace, backups: readonly RecoverableBackup[]): Promise<string[]> {
+  const dirs = backups.map((_, index) => join(place.dir, `b${index}`));
+  const unpack = async (signal: AbortSignal, from: number, to: number) => {
+    for (const [index, backup] of backups.entries())
+      if (index >= from && index < to) await unpackVerified({ ...place, signal }, backup, join(place.dir, `b${index}`));
+  };
+  await allOrNone(place.signal, [(signal) => unpack(signal, 0, 1), (signal) => unpack(signal, 1, backups.length)]);
   return dirs;
 }
 
@@ -80,7 +72,10 @@ export async function buildData(
   backups: readonly RecoverableBackup[],
   onPhase: RecoverOptions['onPhase'],
 ): Promise<ControlData> {
-  const [dir = '', ...incrementals] = await unpackAll(place, backups, onPhase);
+  onPhase(
+    backups.length === 1 ? 'unpacking and verifying the full' : `unpacking and verifying ${backups.length} backups`,
+  );
+  const [dir = '', ...incrementals] = await unpackAll(place, backups);
   const readControl = async () => parseControlData(await runProgram(place, 'pg_controldata', [dir]));
   let control = await readControl();
   for (const incremental of incrementals) {

@@ -2,7 +2,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync, tru
 import { join } from 'node:path';
 import { TidemarkError } from '../../../domain/errors.js';
 import type { LogPosition } from '../../../domain/positions.js';
-import type { RecoverOptions } from '../../chain-engine.js';
+import type { FetchedOptions } from '../../chain-engine.js';
 import { findSwitchPoint, historyName, parseLsn, parseSegmentName, segmentName } from '../archive/wal-names.js';
 
 /** The log that a sandbox replays: names, and where it ends. */
@@ -35,7 +35,7 @@ function timelineOf(number: bigint, timeline: number, history: string, segmentBy
  * `recovery_incomplete` naming what is missing.
  */
 export function requireStoredLog(
-  options: Pick<RecoverOptions, 'logDir' | 'logFiles'>,
+  options: Pick<FetchedOptions, 'logDir' | 'logFiles'>,
   from: LogPosition,
   logEnd: LogPosition,
   segmentBytes: number,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { TidemarkError } from '../../../domain/errors.js';
 import type { StopPoint } from '../../../domain/recovery-target.js';
 import { canOthersReach, giveTo, sandboxUser } from '../../../platform/run-as.js';
-import type { RecoverableBackup, RecoverOptions, Sandbox } from '../../chain-engine.js';
+import type { LogFile, RecoverableBackup, RecoverOptions, Sandbox } from '../../chain-engine.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import { toolCommand } from '../../shared/find-tools.js';
 import { endLeftoverSandbox } from '../../shared/sandbox-state.js';
@@ -46,6 +46,8 @@ export async function recover(context: EngineContext, options: RecoverOptions): 
   let running: RunningSandbox | null = null;
   try {
     const control = await buildData(place, options.backups, options.onPhase);
+    if (needsLog) options.onPhase('fetching the log');
+    const logFiles = await options.logFiles;
     if (control.identity !== options.server.identity)
       throw new TidemarkError(
         'server_identity_changed',
@@ -54,14 +56,14 @@ export async function recover(context: EngineContext, options: RecoverOptions): 
     const log =
       needsLog && options.logEnd !== null
         ? requireStoredLog(
-            options,
+            { logDir: options.logDir, logFiles },
             newest.endPosition,
             options.logEnd,
             control.segmentBytes,
             join(place.data, 'pg_wal'),
           )
         : null;
-    if (log !== null) giveLog(place, options);
+    if (log !== null) giveLog(place, options.logDir, logFiles);
     // Before anything is replayed: the backup's own log may create a tablespace too.
     const logDirs = [join(place.data, 'pg_wal'), ...(log === null ? [] : [log.dir])];
     await mapTablespaces(logDirs, control.segmentBytes, context.signal);
@@ -188,12 +190,12 @@ function writeOwn(place: SandboxPlace, path: string, content: string): void {
 }
 
 /** The server reads its log files itself. */
-function giveLog(place: SandboxPlace, options: RecoverOptions): void {
+function giveLog(place: SandboxPlace, logDir: string, files: readonly LogFile[]): void {
   if (!place.user) return;
-  giveTo(place.user, options.logDir);
-  for (const { name } of options.logFiles) giveTo(place.user, join(options.logDir, name));
-  if (!canOthersReach(join(options.logDir, '..')))
-    throw new TidemarkError('sandbox_failed', `The sandbox cannot read ${options.logDir}: a folder above is closed.`);
+  giveTo(place.user, logDir);
+  for (const { name } of files) giveTo(place.user, join(logDir, name));
+  if (!canOthersReach(join(logDir, '..')))
+    throw new TidemarkError('sandbox_failed', `The sandbox cannot read ${logDir}: a folder above is closed.`);
 }
 
 /**

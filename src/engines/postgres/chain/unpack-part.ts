@@ -1,15 +1,13 @@
 import { pipeline } from 'node:stream/promises';
 import { runChild } from '../../../platform/run-child.js';
 import { spawnChild } from '../../../platform/spawn-child.js';
+import { PIECE_BYTES } from '../../../platform/write-pieces.js';
 import type { RecoverablePart } from '../../chain-engine.js';
 import type { SandboxPlace } from './sandbox-place.js';
 import { cancelled, failed } from './sandbox-place.js';
 
-/**
- * Records of 64 KiB. Tar's own 10 KiB are one read of the pipe each; larger ones are written at once, for which the kernel takes memory in large
- * pieces: those are what a virtual machine gave back to its host, and cost three times as much (docs/performance.md).
- */
-const RECORD_BLOCKS = 128;
+/** Of 512 bytes, in what tar reads and writes at a time. Its own twenty are one read of the pipe each. */
+const RECORD_BLOCKS = PIECE_BYTES / 512;
 
 let zstdFound: boolean | null = null;
 

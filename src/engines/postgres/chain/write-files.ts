@@ -1,7 +1,7 @@
 import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidemarkError } from '../../../domain/errors.js';
-import type { RecoverOptions } from '../../chain-engine.js';
+import type { FetchedOptions } from '../../chain-engine.js';
 import type { EngineContext } from '../../engine.js';
 import { buildData } from './build-data.js';
 import { requireStoredLog } from './log-continuity.js';
@@ -19,7 +19,7 @@ const quoted = (value: string) => `'${value.replaceAll("'", "''")}'`;
  * A data directory that recovers to the target when a server of its major is started on it: the backups unpacked and combined, verified file
  * by file, the recovery settings last in `postgresql.auto.conf`, where they win, and the log beside it.
  */
-export async function writeFiles(context: EngineContext, options: RecoverOptions): Promise<{ readme: string }> {
+export async function writeFiles(context: EngineContext, options: FetchedOptions): Promise<{ readme: string }> {
   const newest = options.backups.at(-1);
   if (newest === undefined) throw new TidemarkError('backup_not_restorable', 'There is no backup to write.');
   const { major } = options.server;
@@ -92,7 +92,7 @@ That is why allow_in_place_tablespaces is on in postgresql.auto.conf. To have on
 `;
 }
 
-function readme({ server, target, logDir }: RecoverOptions, data: string): string {
+function readme({ server, target, logDir }: FetchedOptions, data: string): string {
   const point = target.kind === 'time' ? target.time : target.kind === 'position' ? target.position : target.kind;
   return `PostgreSQL ${server.version} of ${server.identity}, set up to recover to: ${point}
 

@@ -1,12 +1,16 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { TidemarkError } from '../../src/domain/errors.js';
 import type { RecoveryTarget } from '../../src/domain/recovery-target.js';
 import type { Sandbox } from '../../src/engines/chain-engine.js';
+import { getChainEngine } from '../../src/engines/chain-registry.js';
 import { connect } from '../../src/engines/postgres/connect.js';
 import { findDescendants, readCommandLine } from '../../src/platform/processes.js';
 import { giveTo, serverUser } from '../../src/platform/run-as.js';
+import { recoverWhileFetching } from '../../src/recovery/recover-while-fetching.js';
 import { describeEngine, usePrivateEngine } from '../support/engine-servers.js';
 import { expectCode, useContext } from './contract-support.js';
 import type { StoredLog, TakenBackup } from './postgres-chain-support.js';
@@ -159,6 +163,48 @@ describeEngine('pg17', 'recovery of PostgreSQL from a full and its log', () => {
     expect(log.logFiles.some(({ name }) => statSync(join(log.logDir, name)).nlink > 1)).toBe(true);
     await sandbox.close();
     expect(hashes()).toEqual(before);
+  });
+
+  it('begins while its log is still fetched; when either fails, the other one ends, and the failure is told', async () => {
+    const engine = getChainEngine('postgresql');
+    const options = (dir: string, backup: TakenBackup) => {
+      const { logDir, logEnd } = log;
+      const { server: of } = full;
+      return { dir, server: of, backups: [backup], logDir, logEnd, target: { kind: 'latest' }, onPhase: () => {} } as const;
+    };
+    const sandbox = await recoverWhileFetching(engine, context(), options(sandboxes.folder(), full), async () => {
+      await sleep(300);
+      return log.logFiles;
+    });
+    expect(await read(sandbox, 'SELECT count(*)::int AS n FROM ticks')).toEqual([{ n: ticks.length }]);
+    await sandbox.close();
+
+    const dir = sandboxes.folder();
+    const lost = new TidemarkError('object_missing', 'The slice is gone.');
+    const withoutLog = recoverWhileFetching(engine, context(), options(dir, full), async () => {
+      await sleep(50);
+      throw lost;
+    });
+    await expect(withoutLog).rejects.toBe(lost);
+    expect(readdirSync(dir)).not.toContain('server.conf');
+
+    let ended = false;
+    const gone = new TidemarkError('object_corrupt', 'The full is not what was written.');
+    const parts = full.parts.map((part) => ({
+      ...part,
+      open: () => Promise.reject(gone),
+      openPacked: () => Promise.reject(gone),
+    }));
+    const fetching = (signal: AbortSignal) =>
+      new Promise<never>((_, reject) => {
+        signal.addEventListener('abort', () => {
+          ended = true;
+          reject(signal.reason);
+        });
+      });
+    const damagedFull = options(sandboxes.folder(), { ...full, parts });
+    await expect(recoverWhileFetching(engine, context(), damagedFull, fetching)).rejects.toBe(gone);
+    expect(ended).toBe(true);
   });
 
   it('never opens a server whose log has a hole or ends early', async () => {

@@ -188,10 +188,10 @@ export type ParentBackup = {
 
 export type RecoverablePart = {
   readonly name: string;
-  /** Fails unless all hashes were right. */
-  open(): Promise<NodeJS.ReadableStream>;
+  /** Fails unless all hashes were right, and when the reader gives up. */
+  open(signal: AbortSignal): Promise<NodeJS.ReadableStream>;
   /** Still compressed with zstd, and fails unless the stored bytes were right: what they decompress to has to be verified. */
-  openPacked(): Promise<NodeJS.ReadableStream>;
+  openPacked(signal: AbortSignal): Promise<NodeJS.ReadableStream>;
 };
 
 /** A stored backup as recovery reads it. */
@@ -217,8 +217,8 @@ export type RecoverOptions = {
   readonly backups: readonly RecoverableBackup[];
   readonly logDir: string;
   /**
-   * Log files in order, whole or cut at the end, in `logDir`; empty when only the backup itself is wanted. A promise: they are being fetched,
-   * and whoever does that ends it when the recovery fails.
+   * Log files in order, whole or cut at the end, in `logDir`; empty when only the backup itself is wanted. A promise: they are being fetched; a
+   * recovery that succeeds has awaited it, and whoever fetches ends that when it fails.
    */
   readonly logFiles: readonly LogFile[] | Promise<readonly LogFile[]>;
   /** To this position the log is stored without a gap, as was proven from the slices. Null without logs. */

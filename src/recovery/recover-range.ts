@@ -20,7 +20,7 @@ export function recoverableBackup(
   if (chain === undefined || (kind !== 'full' && kind !== 'incremental')) {
     throw new TidemarkError('backup_not_restorable', `Backup ${backupId} is not one of a chain.`, { object: backupId });
   }
-  const context = { installation: installationId, backup: backupId };
+  const reading = { destination, key, context: { installation: installationId, backup: backupId } };
   return {
     backupId,
     kind,
@@ -31,8 +31,8 @@ export function recoverableBackup(
       .filter((artifact) => artifact.role !== 'fingerprint')
       .map((artifact) => ({
         name: artifact.name,
-        open: () => readArtifact({ destination, artifact, key, context, signal }),
-        openPacked: () => readPackedArtifact({ destination, artifact, key, context, signal }),
+        open: (reader) => readArtifact({ ...reading, artifact, signal: AbortSignal.any([signal, reader]) }),
+        openPacked: (reader) => readPackedArtifact({ ...reading, artifact, signal: AbortSignal.any([signal, reader]) }),
       })),
   };
 }

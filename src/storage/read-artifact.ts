@@ -30,7 +30,7 @@ export type ReadArtifact = {
  */
 export async function readArtifact(options: ReadArtifact): Promise<Readable> {
   const opened = await openFirst(options);
-  return Readable.from(plainBytes(options, opened), { objectMode: false, highWaterMark: 1024 * 1024 });
+  return streamOf(plainBytes(options, opened), opened);
 }
 
 /**
@@ -43,7 +43,14 @@ export async function readPackedArtifact(options: ReadArtifact): Promise<Readabl
   async function* all() {
     for await (const { packed } of storedObjects(options, opened)) yield* packed;
   }
-  return Readable.from(all(), { objectMode: false, highWaterMark: 1024 * 1024 });
+  return streamOf(all(), opened);
+}
+
+/** A stream that is given up before its first byte is asked for never enters its generator, which would close what was opened. */
+function streamOf(bytes: AsyncGenerator<Buffer>, opened: Readable): Readable {
+  const stream = Readable.from(bytes, { objectMode: false, highWaterMark: 1024 * 1024 });
+  stream.once('close', () => opened.destroy());
+  return stream;
 }
 
 async function openFirst({ artifact, destination, signal }: ReadArtifact): Promise<Readable> {

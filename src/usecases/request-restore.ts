@@ -61,7 +61,9 @@ async function insertRow(
   const backupId = source.backup.id;
   const id = newId('restore');
   return await context.catalog.prisma.$transaction(async (tx) => {
-    if (target.databaseId !== null) await lockDatabase(tx, target.databaseId);
+    // The row refers to both, for which the catalog locks them anyway: in another order, two requests at once would wait for each other.
+    const databases = new Set([source.database.id, ...(target.databaseId === null ? [] : [target.databaseId])]);
+    for (const databaseId of [...databases].sort()) await lockDatabase(tx, databaseId);
     await lockBackup(tx, backupId);
     // Who may restore was decided with the source; what is asked again is whether the backup is still there.
     const backup = await findBackup(tx, { userId: principal.userId, role: 'admin' }, backupId);

@@ -23,6 +23,9 @@ const columns: readonly (readonly [type: string, value: string, bytes: Buffer])[
   ['varchar(20) CHARACTER SET utf8mb4', "''", withLength(Buffer.alloc(0))],
   ['varchar(20) CHARACTER SET utf8mb4', 'NULL', Buffer.from('N')],
   ['varchar(2000) CHARACTER SET utf8mb4', "'ž'", hashOf(Buffer.from('ž'))],
+  ['varchar(2000) CHARACTER SET utf16', "_utf16 x'00E9'", hashOf(Buffer.from('00E9', 'hex'))],
+  ['char(5) CHARACTER SET latin1', "_latin1 x'E9'", withLength(Buffer.from('E9', 'hex'))],
+  ["enum('', 'é') CHARACTER SET latin1", "'é'", Buffer.from('2;')],
   ['tinytext CHARACTER SET latin1', "_latin1 x'E9'", withLength(Buffer.from('E9', 'hex'))],
   ['text CHARACTER SET utf16', "_utf16 x'00E9'", withLength(Buffer.from('00E9', 'hex'))],
   ['text CHARACTER SET utf8mb4', `_utf8mb4 x'${long.toString('hex')}'`, withHash(long)],
@@ -33,7 +36,7 @@ const columns: readonly (readonly [type: string, value: string, bytes: Buffer])[
   ['mediumblob', `x'${long.toString('hex')}'`, withHash(long)],
 ];
 
-for (const product of ['mysql', 'mariadb'] as const) {
+for (const product of ['mysql', 'mariadb', 'mariadb1011'] as const) {
   describeEngine(product, `the checksum of a table on ${product}`, () => {
     const server = useEngine(product);
 

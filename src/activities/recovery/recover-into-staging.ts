@@ -108,14 +108,19 @@ async function recoverAndLoad(work: Work): Promise<RecoveryResult> {
   const meter = restoreMeter(deps, step, run, token, 'verify');
   const engine = getChainEngine(run.database.engine as EngineKind);
   let phase = '';
+  let logBytes: number | null = null;
   const enter = (next: string, total: number | null = null) => {
     phase = next;
     meter.enter(next, total);
   };
-  const options = { ...(await openSource(work)), onPhase: (next: string) => enter(next) };
+  const options = {
+    ...(await openSource(work)),
+    onPhase: (next: string) => enter(next, next === FETCHING ? logBytes : null),
+  };
   const sandbox = await recoverWhileFetching(engine, engineContext(deps, step), options, (signal) =>
     fetchLog(work, options.logDir, signal, {
       onBegin: (total) => {
+        logBytes = total;
         if (phase === '') enter(FETCHING, total);
       },
       // Bytes of the log say nothing of what goes on beside it.
@@ -185,7 +190,18 @@ async function fetchLog(
   const store = { place, openKey: keyOpener(deps), signal };
   progress.onBegin(rows.reduce((sum, row) => sum + Number(row.bytes), 0));
   const slices = await readRecords(store, rows);
-  return await assembleRange({ store, log, slices, dir, onBytes: progress.onBytes });
+  return await assembleRange({ store, log, slices, dir, onBytes: progress.onBytes }).catch((error: unknown) => {
+    throw explainFullDisk(error, dir);
+  });
+}
+
+/** The backups are unpacked meanwhile, on the same disk. */
+function explainFullDisk(error: unknown, dir: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  return new TidemarkError('sandbox_space', `The sandbox ran full while the log was fetched into ${dir}.`, {
+    object: dir,
+  });
 }
 
 /** From the sandbox into staging on the target: dumped, loaded, read again and compared. */

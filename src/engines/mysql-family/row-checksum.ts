@@ -23,7 +23,6 @@ export type TableShape = {
 /** A value longer than this is hashed by itself: a row that exceeds max_allowed_packet would otherwise read as NULL. */
 const LONG_VALUE_BYTES = 4096;
 
-const longTypes = new Set(['blob', 'mediumblob', 'longblob', 'text', 'mediumtext', 'longtext', 'json', 'vector']);
 const geometryTypes = new Set([
   'geometry',
   'point',
@@ -80,7 +79,7 @@ function columnBytes(column: TableColumn): string {
     return `IF(LENGTH(${name}) <= ${LONG_VALUE_BYTES}, ${withLength(name)}, CONCAT('h', SHA2(${name}, 256)))`;
   }
   if (type === 'vector') return `SHA2(CAST(${name} AS BINARY), 256)`;
-  if (longTypes.has(type) || (characterTypes.has(type) && column.bytes > LONG_VALUE_BYTES)) return `SHA2(${name}, 256)`;
+  if (characterTypes.has(type) && column.bytes > LONG_VALUE_BYTES) return `SHA2(${name}, 256)`;
   // Text in the bytes of its own character set: collations and conversions cannot make two values equal.
   if (characterTypes.has(type)) return withLength(name);
   const text = `CAST(CAST(${name} AS CHAR) AS BINARY)`;

@@ -33,6 +33,6 @@ export function createFamilyChainEngine(brand: Brand): ChainEngine {
     lacksStored: (end, stored) => stored.gtidSet !== undefined && compareGtids(brand.kind, end, stored) < 0,
     comparePositions: (a, b) => comparePositions(brand.kind, a, b),
     recover: (context, options) => recover(brand, context, options),
-    writeFiles: (_context, options) => writeFiles(brand, options),
+    writeFiles: ({ signal }, options) => writeFiles(brand, options, signal),
   };
 }

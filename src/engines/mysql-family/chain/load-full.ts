@@ -33,10 +33,10 @@ function partOf(backup: RecoverableBackup, name: string) {
   return backup.parts.find((part) => part.name === name);
 }
 
-async function readSmall(backup: RecoverableBackup, name: string): Promise<Buffer> {
+async function readSmall(backup: RecoverableBackup, name: string, signal: AbortSignal): Promise<Buffer> {
   const part = partOf(backup, name);
   if (part === undefined) throw new TidemarkError('sandbox_failed', `Backup ${backup.backupId} has no ${name}.`);
-  return buffer(await part.open());
+  return buffer(await part.open(signal));
 }
 
 /** All accounts of the sandbox but ours and the system's. */
@@ -80,7 +80,7 @@ export async function loadFull(
   major: string,
   context: EngineContext,
 ): Promise<void> {
-  const statements = parseAccountsFile(await readSmall(backup, ACCOUNTS_FILE));
+  const statements = parseAccountsFile(await readSmall(backup, ACCOUNTS_FILE, place.signal));
   const isCreate = (statement: string) => /^CREATE (USER|ROLE) /.test(statement);
   const session = await server.session();
   try {
@@ -104,7 +104,10 @@ export async function loadFull(
           lockName: 'tidemark sandbox',
           signal: place.signal,
         },
-        parts.map(({ name, open }) => ({ name, open: async () => Readable.from(await open(), { objectMode: false }) })),
+        parts.map(({ name, open }) => ({
+          name,
+          open: async () => Readable.from(await open(place.signal), { objectMode: false }),
+        })),
         false,
       );
     } finally {
@@ -122,7 +125,7 @@ export async function loadFull(
       }
     }
     const present = new Set(await listDatabases(session));
-    for (const { database, ...counters } of parseCountersFile(await readSmall(backup, COUNTERS_FILE))) {
+    for (const { database, ...counters } of parseCountersFile(await readSmall(backup, COUNTERS_FILE, place.signal))) {
       if (!present.has(database))
         throw new TidemarkError('sandbox_failed', `Database ${quoteName(database)} is missing in the sandbox.`);
       await applyCounters(session, database, counters);

@@ -14,7 +14,11 @@ import { ACCOUNTS_FILE } from './read-accounts.js';
  * The parts of a full and the binary logs to replay over it, which end exactly at the target: what lies behind it is cut off, so that no
  * stop position has to be given. The README says in which order they are loaded, and to which GTID they lead.
  */
-export async function writeFiles(brand: Brand, options: FetchedOptions): Promise<{ readme: string }> {
+export async function writeFiles(
+  brand: Brand,
+  options: FetchedOptions,
+  signal: AbortSignal,
+): Promise<{ readme: string }> {
   const [full, ...others] = options.backups;
   if (full === undefined || others.length > 0 || full.kind !== 'full') {
     throw new TidemarkError('backup_not_restorable', `Files of ${brand.title} are written of exactly one full.`);
@@ -23,7 +27,7 @@ export async function writeFiles(brand: Brand, options: FetchedOptions): Promise
   mkdirSync(base, { mode: 0o700 });
   options.onPhase('writing the full');
   for (const part of full.parts) {
-    await pipeline(await part.open(), createWriteStream(join(base, part.name), { mode: 0o600, flags: 'wx' }));
+    await pipeline(await part.open(signal), createWriteStream(join(base, part.name), { mode: 0o600, flags: 'wx' }));
   }
   const needsLog = options.target.kind !== 'end_of_backup' && options.logEnd !== null;
   options.onPhase('reading the log');

@@ -13,9 +13,9 @@ import type { ControlData } from './sandbox-settings.js';
 import { parseControlData } from './sandbox-settings.js';
 import { hasZstd, unpackPart } from './unpack-part.js';
 
-async function readSmall(part: RecoverablePart): Promise<Buffer> {
+async function readSmall(part: RecoverablePart, signal: AbortSignal): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of await part.open()) chunks.push(Buffer.from(chunk as Buffer));
+  for await (const chunk of await part.open(signal)) chunks.push(Buffer.from(chunk as Buffer));
   return Buffer.concat(chunks);
 }
 
@@ -28,7 +28,7 @@ async function unpackBackup(place: SandboxPlace, backup: RecoverableBackup, into
   const manifest = join(into, MANIFEST_NAME);
   const part = backup.parts.find(({ name }) => name === MANIFEST_NAME);
   if (existsSync(manifest) || part === undefined) return;
-  writeFileSync(manifest, await readSmall(part), { mode: 0o600 });
+  writeFileSync(manifest, await readSmall(part, place.signal), { mode: 0o600 });
   giveTo(place.user, manifest);
 }
 

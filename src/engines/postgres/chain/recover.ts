@@ -46,13 +46,13 @@ export async function recover(context: EngineContext, options: RecoverOptions): 
   let running: RunningSandbox | null = null;
   try {
     const control = await buildData(place, options.backups, options.onPhase);
-    if (needsLog) options.onPhase('fetching the log');
-    const logFiles = await options.logFiles;
     if (control.identity !== options.server.identity)
       throw new TidemarkError(
         'server_identity_changed',
         `Backup ${newest.backupId} is of cluster ${control.identity}, not of ${options.server.identity}.`,
       );
+    if (needsLog) options.onPhase('fetching the log');
+    const logFiles = await options.logFiles;
     const log =
       needsLog && options.logEnd !== null
         ? requireStoredLog(
@@ -133,7 +133,7 @@ export async function recover(context: EngineContext, options: RecoverOptions): 
   }
 }
 
-/** Before anything is fetched. That a time is not later than the log, only the caller knows. */
+/** Before anything is built. That a time is not later than the log, only the caller knows. */
 function requireInsideLog({ target, logEnd }: RecoverOptions): void {
   if (target.kind !== 'position' || logEnd?.lsn === undefined) return;
   if (readPosition(target.position) > parseLsn(logEnd.lsn))

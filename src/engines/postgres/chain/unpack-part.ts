@@ -60,7 +60,7 @@ export async function unpackPart(
     const { stdin } = tar;
     let hasTarFailed = false;
     try {
-      const packed = await (by === 'zstd' ? part.openPacked() : part.open());
+      const packed = await (by === 'zstd' ? part.openPacked(place.signal) : part.open(place.signal));
       // Whichever fails first is the cause; the pipeline ends the other one with the same error.
       packed.once('error', (error) => {
         if (!hasTarFailed) unreadable = error;
@@ -85,10 +85,10 @@ export async function unpackPart(
   if (exit.code === 0 && !isCut) return;
   const failure = failed(`Unpacking ${part.name}`, exit.stderr);
   // The program may have met damage in the store before we did, and damage is what another backup can be chosen for.
-  if (failure.code === 'sandbox_failed' && by === 'zstd') await readToEnd(part);
+  if (failure.code === 'sandbox_failed' && by === 'zstd') await readToEnd(part, place.signal);
   throw failure;
 }
 
-async function readToEnd(part: RecoverablePart): Promise<void> {
-  for await (const _ of await part.openPacked());
+async function readToEnd(part: RecoverablePart, signal: AbortSignal): Promise<void> {
+  for await (const _ of await part.openPacked(signal));
 }

@@ -72,7 +72,7 @@ export async function recoverLatest(
     const options = {
       dir,
       server: { engine, identity, version, major },
-      backups: manifests.map((verified) => recoverableBackup(destination, verified, signal)),
+      backups: manifests.map((verified) => recoverableBackup(destination, verified)),
       logDir,
       logEnd: plan.log?.end ?? null,
       target: plan.target,

@@ -106,7 +106,7 @@ async function writePoint(
     const verified = chain.manifests.get(id);
     if (verified === undefined)
       throw new TidemarkError('manifest_missing', `There is no backup ${id}.`, { object: id });
-    return { verified, backup: recoverableBackup(destination, verified, signal) };
+    return { verified, backup: recoverableBackup(destination, verified) };
   });
   const source = backups.at(-1)?.verified.manifest.source;
   if (source === undefined) throw new TidemarkError('manifest_missing', 'The plan names no backup.');

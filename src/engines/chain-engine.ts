@@ -204,6 +204,9 @@ export type RecoverableBackup = {
   readonly parts: readonly RecoverablePart[];
 };
 
+/** The phase in which nothing goes on but the fetching of the log; whoever fetches knows how far it is. */
+export const FETCHING_LOG = 'fetching the log';
+
 export type LogFile = { readonly name: string; readonly bytes: number };
 
 /** All that a recovery needs is there. */

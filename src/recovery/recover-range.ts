@@ -11,11 +11,7 @@ import type { StoredSlice } from '../storage/slice-record.js';
 import type { LogStore } from './resume-log.js';
 
 /** A full or incremental as recovery reads it. Throws `backup_not_restorable` for a backup that is none. */
-export function recoverableBackup(
-  destination: Destination,
-  { manifest, key }: VerifiedManifest,
-  signal: AbortSignal,
-): RecoverableBackup {
+export function recoverableBackup(destination: Destination, { manifest, key }: VerifiedManifest): RecoverableBackup {
   const { backupId, kind, chain, startPosition, endPosition, installationId } = manifest;
   if (chain === undefined || (kind !== 'full' && kind !== 'incremental')) {
     throw new TidemarkError('backup_not_restorable', `Backup ${backupId} is not one of a chain.`, { object: backupId });
@@ -31,8 +27,8 @@ export function recoverableBackup(
       .filter((artifact) => artifact.role !== 'fingerprint')
       .map((artifact) => ({
         name: artifact.name,
-        open: (reader) => readArtifact({ ...reading, artifact, signal: AbortSignal.any([signal, reader]) }),
-        openPacked: (reader) => readPackedArtifact({ ...reading, artifact, signal: AbortSignal.any([signal, reader]) }),
+        open: (signal) => readArtifact({ ...reading, artifact, signal }),
+        openPacked: (signal) => readPackedArtifact({ ...reading, artifact, signal }),
       })),
   };
 }

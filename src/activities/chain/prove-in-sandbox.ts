@@ -85,7 +85,7 @@ async function inSandbox<T>(
     const sandbox = await recover(engineContext(deps, step), {
       dir,
       server: { engine, identity, version, major },
-      backups: [recoverableBackup(destination, verified, step.signal)],
+      backups: [recoverableBackup(destination, verified)],
       logDir,
       logFiles: [],
       logEnd: null,

@@ -12,6 +12,7 @@ import { windowText } from '../../domain/recovery-window.js';
 import type { RestoreNote } from '../../domain/schemas/restores.js';
 import { restoreNotesSchema } from '../../domain/schemas/restores.js';
 import type { LogFile, RecoverOptions, Sandbox } from '../../engines/chain-engine.js';
+import { FETCHING_LOG } from '../../engines/chain-engine.js';
 import { getChainEngine } from '../../engines/chain-registry.js';
 import { compareRestored } from '../../recovery/compare.js';
 import { openRecovered, pipedParts, requireRecovered } from '../../recovery/deliver-from-sandbox.js';
@@ -30,8 +31,6 @@ import type { Step } from '../run-step.js';
 import { runStep } from '../run-step.js';
 import { noteDamage } from './pass-over-damage.js';
 import { planAroundDamage, pointOf, requireChain, requireSandboxSpace } from './prepare-recovery.js';
-
-const FETCHING = 'fetching the log';
 
 type Work = {
   readonly deps: ActivityDeps;
@@ -115,17 +114,17 @@ async function recoverAndLoad(work: Work): Promise<RecoveryResult> {
   };
   const options = {
     ...(await openSource(work)),
-    onPhase: (next: string) => enter(next, next === FETCHING ? logBytes : null),
+    onPhase: (next: string) => enter(next, next === FETCHING_LOG ? logBytes : null),
   };
   const sandbox = await recoverWhileFetching(engine, engineContext(deps, step), options, (signal) =>
     fetchLog(work, options.logDir, signal, {
       onBegin: (total) => {
         logBytes = total;
-        if (phase === '') enter(FETCHING, total);
+        if (phase === '') enter(FETCHING_LOG, total);
       },
       // Bytes of the log say nothing of what goes on beside it.
       onBytes: (bytes) => {
-        if (phase === FETCHING) meter.set(bytes);
+        if (phase === FETCHING_LOG) meter.set(bytes);
       },
     }),
   );
@@ -169,7 +168,7 @@ async function openSource(work: Work): Promise<Omit<RecoverOptions, 'onPhase' | 
   return {
     dir,
     server: { engine, identity, version, major },
-    backups: manifests.map((verified) => recoverableBackup(destination, verified, step.signal)),
+    backups: manifests.map((verified) => recoverableBackup(destination, verified)),
     logDir,
     logEnd: plan.log?.end ?? null,
     target: plan.target,

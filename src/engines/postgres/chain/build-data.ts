@@ -1,10 +1,11 @@
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { TidemarkError } from '../../../domain/errors.js';
 import { allOrNone } from '../../../platform/all-or-none.js';
 import { giveTo } from '../../../platform/run-as.js';
-import type { RecoverableBackup, RecoverablePart, RecoverOptions } from '../../chain-engine.js';
+import type { RecoverableBackup, RecoverOptions } from '../../chain-engine.js';
 import { applyIncremental } from './apply-incremental.js';
 import { BASE_PART_NAME, MANIFEST_NAME } from './programs.js';
 import type { SandboxPlace } from './sandbox-place.js';
@@ -12,12 +13,6 @@ import { makeOwnDir, runProgram } from './sandbox-place.js';
 import type { ControlData } from './sandbox-settings.js';
 import { parseControlData } from './sandbox-settings.js';
 import { hasZstd, unpackPart } from './unpack-part.js';
-
-async function readSmall(part: RecoverablePart, signal: AbortSignal): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of await part.open(signal)) chunks.push(Buffer.from(chunk as Buffer));
-  return Buffer.concat(chunks);
-}
 
 async function unpackBackup(place: SandboxPlace, backup: RecoverableBackup, into: string): Promise<void> {
   makeOwnDir(place.user, into);
@@ -28,7 +23,7 @@ async function unpackBackup(place: SandboxPlace, backup: RecoverableBackup, into
   const manifest = join(into, MANIFEST_NAME);
   const part = backup.parts.find(({ name }) => name === MANIFEST_NAME);
   if (existsSync(manifest) || part === undefined) return;
-  writeFileSync(manifest, await readSmall(part, place.signal), { mode: 0o600 });
+  writeFileSync(manifest, await buffer(await part.open(place.signal)), { mode: 0o600 });
   giveTo(place.user, manifest);
 }
 
@@ -57,13 +52,12 @@ async function unpackVerified(place: SandboxPlace, backup: RecoverableBackup, in
 
 /** The incrementals beside the full, which is by far the largest. */
 async function unpackAll(place: SandboxPlace, backups: readonly RecoverableBackup[]): Promise<string[]> {
-  const dirs = backups.map((_, index) => join(place.dir, `b${index}`));
-  const unpack = async (signal: AbortSignal, from: number, to: number) => {
-    for (const [index, backup] of backups.entries())
-      if (index >= from && index < to) await unpackVerified({ ...place, signal }, backup, join(place.dir, `b${index}`));
+  const all = backups.map((backup, index) => ({ backup, into: join(place.dir, `b${index}`) }));
+  const unpack = (some: typeof all) => async (signal: AbortSignal) => {
+    for (const { backup, into } of some) await unpackVerified({ ...place, signal }, backup, into);
   };
-  await allOrNone(place.signal, [(signal) => unpack(signal, 0, 1), (signal) => unpack(signal, 1, backups.length)]);
-  return dirs;
+  await allOrNone(place.signal, [unpack(all.slice(0, 1)), unpack(all.slice(1))]);
+  return all.map(({ into }) => into);
 }
 
 /** Makes the data directory of the newest of `backups` at `place.data`: each backup verified, and each incremental put into the one before it. */

@@ -4,6 +4,7 @@ import { TidemarkError } from '../../../domain/errors.js';
 import type { StopPoint } from '../../../domain/recovery-target.js';
 import { canOthersReach, giveTo, sandboxUser } from '../../../platform/run-as.js';
 import type { LogFile, RecoverableBackup, RecoverOptions, Sandbox } from '../../chain-engine.js';
+import { FETCHING_LOG } from '../../chain-engine.js';
 import type { DatabaseConnection, EngineContext } from '../../engine.js';
 import { toolCommand } from '../../shared/find-tools.js';
 import { endLeftoverSandbox } from '../../shared/sandbox-state.js';
@@ -51,7 +52,7 @@ export async function recover(context: EngineContext, options: RecoverOptions): 
         'server_identity_changed',
         `Backup ${newest.backupId} is of cluster ${control.identity}, not of ${options.server.identity}.`,
       );
-    if (needsLog) options.onPhase('fetching the log');
+    if (needsLog) options.onPhase(FETCHING_LOG);
     const logFiles = await options.logFiles;
     const log =
       needsLog && options.logEnd !== null
